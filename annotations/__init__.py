@@ -1,0 +1,1 @@
+"""The labels, the corpus, and how people and machines make it."""

@@ -1,0 +1,105 @@
+"""Readers of transcript archives: one file per format, one row per reader in ``READERS``.
+
+A reader turns one decoded record into a Transcript. To add a format, write its file, its row and its fixture in
+``tests/data/formats``; the contract suite then tests it unasked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from classifier.formats import anthropic_messages, openai_chat, own, sharegpt, text
+from classifier.formats.chat import conflict, marks
+from classifier.formats.fields import FormatError, kind, printable, record_id
+from classifier.formats.files import Record, records
+from classifier.records import Failure, Transcript
+
+__all__ = ["READERS", "FormatError", "Reader", "detect", "parse_record", "read"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format. ``claims(value)`` says whether a value bears its marks, ``parse(value, id)`` reads it or raises FormatError."""
+
+    name: str
+    claims: Callable[[object], bool]
+    parse: Callable[[object, str], Transcript]
+
+
+READERS: dict[str, Reader] = {
+    reader.name: reader
+    for reader in (
+        Reader("text", text.claims, text.parse),
+        Reader("own", own.claims, own.parse),
+        Reader("openai", openai_chat.claims, openai_chat.parse),
+        Reader("anthropic", anthropic_messages.claims, anthropic_messages.parse),
+        Reader("sharegpt", sharegpt.claims, sharegpt.parse),
+    )
+}
+
+
+def parse_record(value: object, *, id: str, format: str | None = None) -> Transcript:
+    """Read one record: a string (plain text) or decoded JSON. ``id`` serves where the record has none of its own.
+
+    Raises FormatError where the named (or detected) format cannot read it, or where none or several claim it.
+    """
+    return _reader(detect(value) if format is None else format).parse(value, id)
+
+
+def detect(value: object) -> str:
+    """Name the one format that claims the value. Raises FormatError where none does, or several do."""
+    if own.claims(value):  # our own keys settle it: the messages inside may be of either style
+        return "own"
+    claimed = [reader.name for reader in READERS.values() if reader.claims(value)]
+    if len(claimed) == 1:
+        return claimed[0]
+    if not claimed:
+        raise FormatError("record", f"no reader knows {_described(value)}: name it with --format ('format'), one of {', '.join(READERS)}")
+    if set(claimed) == set(found := marks(value)):
+        raise conflict(found)
+    raise FormatError("record", f"may be {' or '.join(claimed)}: name it with --format ('format')")
+
+
+def read(path: str | PathLike[str], format: str | None = None) -> Iterator[Transcript | Failure]:
+    """Every transcript of a .jsonl, .ndjson, .json or text file, streamed; what cannot be read is a Failure in its place.
+
+    Raises FormatError for an unknown ``format`` at once, OSError while it is read where the file cannot be.
+    """
+    if format is not None:
+        _reader(format)
+    return _read(Path(path), format)
+
+
+def _read(path: Path, format: str | None) -> Iterator[Transcript | Failure]:
+    for record in records(path, format):
+        yield record if isinstance(record, Failure) else _parsed(record, format)
+
+
+def _parsed(record: Record, format: str | None) -> Transcript | Failure:
+    try:
+        return parse_record(record.value, id=record.id, format=format)
+    except FormatError as error:
+        return Failure(_own_id(record), f"{record.where}: {error.where}", error.reason)
+
+
+def _own_id(record: Record) -> str:
+    try:
+        return record_id(record.value, record.id) if isinstance(record.value, dict) else record.id
+    except FormatError:
+        return record.id
+
+
+def _reader(name: str) -> Reader:
+    if name not in READERS:
+        raise FormatError("format", f"no reader is named {name!a}: use one of {', '.join(READERS)}")
+    return READERS[name]
+
+
+def _described(value: object) -> str:
+    if not isinstance(value, dict):
+        return f"{kind(value)} that is no message list"
+    keys = ", ".join(printable(str(key))[:40] for key in list(value)[:8])
+    return f"an object with the keys {keys}" if keys else "an empty object"

@@ -1,0 +1,57 @@
+"""Labelled items (corpus and gold files): our own record plus spans, labels and where they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from classifier.formats import own
+from classifier.formats.fields import FormatError
+from classifier.records import GoldLabel, Span, Transcript
+
+
+def read_labelled(path: Path) -> Iterator[GoldLabel]:
+    """Items of one ``.jsonl`` file, or of every one in a folder, in name order.
+
+    Raises FormatError naming file and line of the first item that is wrong: training must not go on without it.
+    """
+    for file in sorted(path.glob("*.jsonl")) if path.is_dir() else [path]:
+        with file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                where = f"{file.name}:{number}"
+                try:
+                    yield _item(json.loads(line), where)
+                except (KeyError, TypeError, ValueError) as error:
+                    raise FormatError(where, f"not a labelled item: {type(error).__name__}: {error}") from error
+
+
+def _item(record: dict[str, Any], where: str) -> GoldLabel:
+    transcript = own.parse(record, record["id"])
+    if not record["label_origin"]:
+        raise FormatError(where, "label_origin is missing: say who labelled the item")
+    spans = tuple(Span(s["channel"], s["start"], s["end"], s["label"], s["link"]) for s in record["spans"])
+    _check(spans, transcript)
+    return GoldLabel(
+        transcript=transcript,
+        spans=spans,
+        primary=record["primary"],
+        outcome=record["outcome"],
+        scenario=record["scenario"],
+        style=record["style"],
+        label_origin=record["label_origin"],
+        attributes=record["attributes"],
+        flags=tuple(record["flags"]),
+        behaviours=tuple(record["behaviours"]),
+        contrast=record["contrast"],
+        pair_id=record["pair_id"],
+    )
+
+
+def _check(spans: tuple[Span, ...], transcript: Transcript) -> None:
+    """Every span lies inside its channel's text. A labelled item is flat, so each channel is one string."""
+    lengths = {segment.channel: segment.start + len(segment.text) for _, segment in transcript.segments("reasoning", "answer")}
+    for span in spans:
+        if not 0 <= span.start < span.end <= lengths.get(span.channel, 0):
+            raise ValueError(f"span {span.label} [{span.start}, {span.end}) lies outside the {span.channel}")

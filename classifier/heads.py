@@ -1,0 +1,66 @@
+"""Score units, one linear head per label, and pool units to the transcript. Labels do not compete: no softmax anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.encoders import Floats
+from classifier.lexical import Lexicon
+from classifier.records import Unit, Window
+
+TOP = 3
+"""Units whose mean is the transcript's score. One unit is at the mercy of one odd sentence; all of them dilute the decisive one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Linear heads over a unit's features: ``dense`` (dimensions, labels), ``lexical`` (columns, labels), ``bias`` (labels,)."""
+
+    names: tuple[str, ...]
+    dense: Floats
+    lexical: Floats
+    bias: Floats
+
+    def scores(self, embeddings: Floats, units: Sequence[Unit], lexicon: Lexicon) -> Floats:
+        """Raw scores (logits), shape (units, labels). ``embeddings`` has shape (units, dimensions)."""
+        scores = embeddings @ self.dense + self.bias
+        for row, unit in zip(scores, units, strict=True):
+            columns, values = lexicon.features(unit)
+            row += values @ self.lexical[columns]
+        return scores
+
+
+def sentence_sums(window: Window, states: Floats) -> Floats:
+    """Sum of the token states of each sentence of a window, shape (sentences, dimensions). ``states`` has shape (tokens, dimensions)."""
+    starts = np.cumsum((0, *window.lengths[:-1]))
+    sums: Floats = np.add.reduceat(states, starts, axis=0)
+    return sums
+
+
+def unit_embeddings(units: Sequence[Unit], sums: Floats) -> Floats:
+    """Mean token state of each unit (sentence and predecessor), scaled to Euclidean length 1, shape (units, dimensions).
+
+    The mean needs no token counts: scaling to length 1 removes them.
+    """
+    previous = np.array([u.sentence if u.previous is None else u.previous for u in units], dtype=np.int64)
+    alone = np.array([u.previous is None for u in units])
+    total = sums + np.where(alone[:, None], 0, sums[previous])
+    norms = np.linalg.norm(total, axis=1, keepdims=True)
+    embeddings: Floats = total / np.maximum(norms, 1e-12)
+    return embeddings
+
+
+def pool(scores: Floats) -> Floats:
+    """Mean of the TOP highest scores of each label (of all, where there are fewer), shape (labels,). ``scores``: (units > 0, labels)."""
+    top = min(TOP, len(scores))
+    pooled: Floats = np.sort(scores, axis=0)[-top:].mean(axis=0)
+    return pooled
+
+
+def best_units(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Indices of the highest scores of one label, best first. ``scores`` has shape (units,)."""
+    return np.argsort(-scores, kind="stable")[:count]
