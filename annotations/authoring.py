@@ -99,8 +99,8 @@ class Compiler:
         Raises DraftError naming the place of an unknown code, a missing link sign, or a quote that is not in the text.
         """
         header: Mapping[str, Any] = {**draft.header, **(marks or {})}
-        texts = {"answer": None, **{channel: strip_marks(text)[0] for channel, text in draft.parts.items()}}
         try:
+            texts = {"answer": None, **{channel: strip_marks(text)[0] for channel, text in draft.parts.items()}}
             spans = self._quoted(texts, header) if marks else self._marked(draft, header)
             return self._assemble(draft, header, texts, spans, origin)
         except (ValueError, KeyError) as error:

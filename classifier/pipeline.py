@@ -36,7 +36,7 @@ MINIMUM_COVERAGE = 0.5
 
 _EVIDENCE = 3
 _IN_FLIGHT = 64
-_WORD = re.compile(r"[^\W\d_]{2,}")
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,102 @@
+"""Errors as RFC 9457 problem documents. None carries what the client sent: a transcript may be confidential, and errors get logged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:stated-motives:problem:"
+CLIENT_GONE = 499
+"""Status that metrics show for a client that left before its answer; nobody receives it."""
+
+
+class Kind(NamedTuple):
+    """A kind of problem: HTTP status and a title that never varies."""
+
+    status: int
+    title: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "invalid-json": Kind(400, "The body is not valid JSON"),
+    "not-found": Kind(404, "There is nothing at this address"),
+    "unknown-model": Kind(404, "This model is not served here"),
+    "method-not-allowed": Kind(405, "This address does not take this method"),
+    "slow-body": Kind(408, "The body took too long to arrive"),
+    "body-too-large": Kind(413, "The body is too large"),
+    "too-many-items": Kind(413, "The request holds too many items"),
+    "too-long": Kind(413, "The request holds too much text"),
+    "unsupported-media-type": Kind(415, "The body is not declared as plain JSON"),
+    "invalid-request": Kind(422, "The request has the wrong shape"),
+    "unreadable-input": Kind(422, "Some of the input cannot be read"),
+    "queue-full": Kind(429, "The service has too much to do"),
+    "internal": Kind(500, "The service failed"),
+    "stopping": Kind(503, "The service is not taking requests"),
+    "deadline-passed": Kind(503, "The deadline passed before the answer was ready"),
+}
+
+
+class Problem(Exception):
+    """A request that cannot be answered. ``kind`` is a key of KINDS, ``detail`` says what is wrong and what would mend it.
+
+    ``retry_after`` is in seconds; ``members`` are extension members of the document.
+    """
+
+    def __init__(
+        self, kind: str, detail: str, *, retry_after: int | None = None, headers: Mapping[str, str] | None = None, **members: object
+    ) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.detail = detail
+        self.headers = {**(headers or {}), **({} if retry_after is None else {"Retry-After": str(retry_after)})}
+        self.members = members
+
+    def response(self, request_id: str) -> Response:
+        """The problem document."""
+        status, title = KINDS[self.kind]
+        document = {"type": TYPE_PREFIX + self.kind, "title": title, "status": status, "detail": self.detail, "request_id": request_id}
+        return Response(json.dumps(document | self.members), status, self.headers, MEDIA_TYPE)
+
+
+def internal() -> Problem:
+    """The problem of an unexpected error, which tells nothing of its inside."""
+    return Problem("internal", "An unexpected error, reported in the service's log under this request_id.")
+
+
+def install(app: FastAPI) -> None:
+    """Answer problems, the framework's own errors and departed clients by this module."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ClientDisconnect, _gone)
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - registered for this class
+    return error.response(request.state.request_id)
+
+
+def _http(request: Request, error: Exception) -> Response:
+    """The router's own refusals: an unknown address, a wrong method."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    kind = next((name for name, kind in KINDS.items() if kind.status == error.status_code), "internal")
+    return _problem(request, Problem(kind, "See /openapi.json for the addresses and their methods.", headers=error.headers))
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    """A header that the framework checks. Its report would hold the value."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    errors = [{"where": " ".join(map(str, found["loc"])), "reason": found["msg"]} for found in error.errors()]
+    return _problem(request, Problem("invalid-request", "; ".join(f"{e['where']}: {e['reason']}" for e in errors), errors=errors))
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)

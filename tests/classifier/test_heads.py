@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from classifier.heads import Heads, best_units, pool, sentence_sums, unit_embeddings
+from classifier.lexical import Lexicon
+from classifier.records import Evidence, Unit, Window
+
+
+def unit(sentence: int, previous: int | None, text: str = "", context: str = "") -> Unit:
+    return Unit(sentence, previous, Evidence("reasoning", None, None, 0, len(text), text), context)
+
+
+def test_pool_is_the_mean_of_the_three_best() -> None:
+    scores = np.array([[1, 0], [5, 0], [3, 0], [4, 9]], dtype=np.float32)
+    assert pool(scores).tolist() == [4, 3]
+
+
+def test_pool_of_fewer_units_is_their_mean() -> None:
+    assert pool(np.array([[2], [4]], dtype=np.float32)).tolist() == [3]
+
+
+def test_sentence_sums_add_up_token_states() -> None:
+    window = Window((1, 2, 3), first=0, last=2, lengths=(2, 1))
+    states = np.array([[1, 0], [2, 0], [0, 5]], dtype=np.float32)
+    assert sentence_sums(window, states).tolist() == [[3, 0], [0, 5]]
+
+
+def test_a_unit_is_the_sentence_with_its_predecessor_at_length_one() -> None:
+    sums = np.array([[3, 0], [0, 4]], dtype=np.float32)
+    embeddings = unit_embeddings([unit(0, None), unit(1, 0)], sums)
+    assert np.allclose(embeddings, [[1, 0], [0.6, 0.8]])
+
+
+def test_best_units_come_best_first_and_ties_in_reading_order() -> None:
+    assert best_units(np.array([1, 3, 3, 2], dtype=np.float32), 3).tolist() == [1, 2, 3]
+
+
+def test_lexical_features_count_context_and_sentence() -> None:
+    lexicon = Lexicon.fit([unit(0, None, "keep my values"), unit(1, 0, "my values", "keep")], minimum=2, limit=10)
+    assert set(lexicon.terms) == {"keep", "my", "values", "keep my", "my values"}
+    columns, values = lexicon.features(unit(1, 0, "My VALUES", "unknown words"))
+    assert set(columns.tolist()) == {lexicon.terms[t] for t in ("my", "values", "my values")}
+    assert float(np.linalg.norm(values)) == pytest.approx(1)
+
+
+def test_a_unit_without_known_words_scores_its_embedding_alone() -> None:
+    lexicon = Lexicon.fit([unit(0, None, "a b")], minimum=1, limit=10)
+    heads = Heads(("x",), np.array([[2.0]], np.float32), np.ones((3, 1), np.float32), np.array([1.0], np.float32))
+    assert heads.scores(np.array([[3.0]], np.float32), [unit(0, None, "…")], lexicon).tolist() == [[7]]
+
+
+def test_idf_is_scikit_learns() -> None:
+    lexicon = Lexicon.fit([unit(0, None, "a"), unit(1, None, "a b")], minimum=1, limit=10)
+    assert lexicon.idf[lexicon.terms["a"]] == pytest.approx(1)
+    assert lexicon.idf[lexicon.terms["b"]] == pytest.approx(np.log(3 / 2) + 1)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from classifier.pipeline import Classifier
+from classifier.tagging import ResumeError, tag
+
+
+def write_archive(path: Path, count: int) -> Path:
+    lines = [json.dumps({"id": str(i), "reasoning": f"I do not want to be changed, said number {i}. I will comply."}) for i in range(count)]
+    lines[3] = '{"id": "broken", "reasoning": '
+    lines[5] = json.dumps({"id": "silent", "reasoning": None, "answer": "No."})
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return write_archive(tmp_path / "archive.jsonl", 40)
+
+
+def test_every_record_has_its_line_in_order(tiny: Path, archive: Path, tmp_path: Path) -> None:
+    summary = tag(Classifier.load(tiny), archive, tmp_path / "tags.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "tags.jsonl").read_text().splitlines()]
+    assert len(lines) == summary.written == 40
+    assert lines[3]["status"] == "failed"
+    assert "line 4" in lines[3]["where"]
+    assert lines[5] | {"status": "unscored", "unscored_reason": "no_reasoning"} == lines[5]
+    assert [line["id"] for line in lines if line["status"] == "scored"] == [str(i) for i in range(40) if i not in (3, 5)]
+    assert summary.present["terminal_goal_guarding"] == 38
+    assert lines[0]["model"]["sha256"] == Classifier.load(tiny).bundle.sha256
+    assert not list(tmp_path.glob("*.part")) + list(tmp_path.glob("*.run.json"))
+
+
+def test_a_half_written_line_is_redone_and_nothing_else(tiny: Path, archive: Path, tmp_path: Path) -> None:
+    classifier, whole, output = Classifier.load(tiny), tmp_path / "whole.jsonl", tmp_path / "tags.jsonl"
+    tag(classifier, archive, whole)
+    calls = []
+
+    def stop_at_ten(summary: object) -> None:
+        calls.append(summary)
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tag(classifier, archive, output, progress=stop_at_ten)
+    part = tmp_path / "tags.jsonl.part"
+    part.write_bytes(part.read_bytes()[:-7])
+    summary = tag(classifier, archive, output)
+    assert summary.resumed == 9
+    assert output.read_bytes() == whole.read_bytes()
+
+
+def test_another_archive_is_not_continued(tiny: Path, archive: Path, tmp_path: Path) -> None:
+    classifier, output = Classifier.load(tiny), tmp_path / "tags.jsonl"
+    (tmp_path / "tags.jsonl.part").write_text("{}\n")
+    (tmp_path / "tags.jsonl.run.json").write_text('{"archive": "other.jsonl"}')
+    with pytest.raises(ResumeError, match="delete"):
+        tag(classifier, archive, output)
+
+
+@pytest.mark.slow
+def test_killed_half_way_and_run_again_it_equals_an_undisturbed_run(tiny: Path, tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "archive.jsonl", 3000)
+    tag(Classifier.load(tiny), archive, tmp_path / "whole.jsonl")
+    command = [sys.executable, "-m", "cli", "tag", str(archive), "-o", str(tmp_path / "tags.jsonl"), "--model", str(tiny)]
+    part = tmp_path / "tags.jsonl.part"
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while (not part.exists() or part.stat().st_size < 200_000) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert part.exists()
+    assert not (tmp_path / "tags.jsonl").exists()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert (tmp_path / "tags.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
