@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def test_offsets_are_code_points_in_order_without_overlap(encoder: Encoder) -> N
     ids, offsets = encoder.tokenize(TEXT)
     assert len(ids) == len(offsets) > 10
     assert all(0 <= a < b <= len(TEXT) for a, b in offsets)
-    assert all(before[1] <= after[0] for before, after in zip(offsets, offsets[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in pairwise(offsets))
     assert "free" in {TEXT[a:b] for a, b in offsets}
 
 
