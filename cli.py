@@ -107,7 +107,7 @@ def serve(
     from service.app import run
     from service.settings import Settings
 
-    given = {"host": host, "port": port, "model": _folder(model)}
+    given: dict[str, Any] = {"host": host, "port": port, "model": _folder(model)}
     run(Settings(**{key: value for key, value in given.items() if value is not None}))
 
 

@@ -56,7 +56,7 @@ def fit_heads(examples: Sequence[Example], columns: Columns, config: Config) -> 
         (np.concatenate([v for _, v in lexical]), np.concatenate([c for c, _ in lexical]), indptr), shape=(len(units), len(lexicon.terms))
     )
     dense = np.concatenate([example.embeddings for example in examples])
-    features = sparse.hstack([sparse.csr_matrix(dense * config.dense_weight), words * config.lexical_weight]).tocsr()
+    features = sparse.hstack([sparse.csr_matrix(dense * config.dense_weight), words * config.lexical_weight]).tocsr().astype(np.float32)
     wanted = np.concatenate([example.targets for example in examples])
     channels = np.concatenate([example.channels for example in examples])
     weights = np.zeros((features.shape[1] + 1, len(columns.names)), dtype=np.float32)
@@ -76,7 +76,7 @@ def _logistic(features: Any, wanted: NDArray[np.int8], config: Config) -> NDArra
 
     if wanted.sum() < 2 or wanted.sum() == len(wanted):
         return np.zeros(features.shape[1] + 1)
-    model = LogisticRegression(C=config.penalty, class_weight="balanced", solver="liblinear", max_iter=300, random_state=config.seed)
+    model = LogisticRegression(C=config.penalty, class_weight="balanced", tol=1e-3, max_iter=300)
     model.fit(features, wanted)
     return cast(NDArray[np.float64], np.append(model.coef_[0], model.intercept_[0]))
 

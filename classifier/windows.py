@@ -17,6 +17,9 @@ MAX_WINDOW = 96
 MAX_SENTENCE = 64
 """Most tokens in a sentence: text without punctuation is cut here, so that no unit grows without bound."""
 
+MAX_EVIDENCE = 2000
+"""Most characters of a sentence that evidence quotes: one "word" of a megabyte is a single unknown token, and would come back per label."""
+
 Tokenize = Callable[[str], tuple[Sequence[int], Sequence[tuple[int, int]]]]
 """Text to token ids and their (start, end) code-point offsets, without special tokens, truncation or padding."""
 
@@ -25,7 +28,7 @@ _SENTENCE_END = re.compile(
     r"""
       (?<=[.!?…])["'”’)\]*_]*\s+(?=[^\sa-z])   # a full stop, perhaps quotes, white space, then anything but a lower-case letter
     | (?<=[。！？；])                             # ideographic stops need no white space
-    | \s*\n\s*                                  # lists, headings, paragraphs
+    | (?<!\s)\s*\n\s*                            # lists, headings, paragraphs (the look-behind keeps long white space linear)
     """,
     re.VERBOSE,
 )
@@ -108,7 +111,7 @@ def _units(
 ) -> Iterator[Unit]:
     context = ""
     for i, (a, b) in enumerate(pieces):
-        start, end = offsets[a][0], offsets[b - 1][1]
+        start, end = offsets[a][0], min(offsets[b - 1][1], offsets[a][0] + MAX_EVIDENCE)
         text = segment.text[start:end]
         evidence = Evidence(segment.channel, message.index, segment.block, segment.start + start, segment.start + end, text)
         yield Unit(first + i, first + i - 1 if i else None, evidence, context)

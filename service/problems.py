@@ -66,36 +66,28 @@ class Problem(Exception):
         return Response(json.dumps(document | self.members), status, self.headers, MEDIA_TYPE)
 
 
-def internal() -> Problem:
-    """The problem of an unexpected error, which tells nothing of its inside."""
-    return Problem("internal", "An unexpected error, reported in the service's log under this request_id.")
+def as_problem(error: Exception) -> Problem:
+    """The problem that any exception is to its client. An unexpected one tells nothing of itself."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HTTPException):  # the router's own: an unknown address, a wrong method
+        kind = next((name for name, kind in KINDS.items() if kind.status == error.status_code), "internal")
+        return Problem(kind, "See /openapi.json for the addresses and their methods.", headers=error.headers)
+    if isinstance(error, RequestValidationError):  # a header; the framework's own report would hold its value
+        found = [f"{' '.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        return Problem("invalid-request", "; ".join(found))
+    return Problem("internal", "An unexpected error; the service's log names it under this request_id.")
 
 
 def install(app: FastAPI) -> None:
     """Answer problems, the framework's own errors and departed clients by this module."""
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    for kind in (Problem, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _answer)
     app.add_exception_handler(ClientDisconnect, _gone)
 
 
-def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101 - registered for this class
-    return error.response(request.state.request_id)
-
-
-def _http(request: Request, error: Exception) -> Response:
-    """The router's own refusals: an unknown address, a wrong method."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    kind = next((name for name, kind in KINDS.items() if kind.status == error.status_code), "internal")
-    return _problem(request, Problem(kind, "See /openapi.json for the addresses and their methods.", headers=error.headers))
-
-
-def _invalid(request: Request, error: Exception) -> Response:
-    """A header that the framework checks. Its report would hold the value."""
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    errors = [{"where": " ".join(map(str, found["loc"])), "reason": found["msg"]} for found in error.errors()]
-    return _problem(request, Problem("invalid-request", "; ".join(f"{e['where']}: {e['reason']}" for e in errors), errors=errors))
+def _answer(request: Request, error: Exception) -> Response:
+    return as_problem(error).response(request.state.request_id)
 
 
 def _gone(request: Request, error: Exception) -> Response:

@@ -129,17 +129,24 @@ class Scheduler:
                 self._queued -= len(job.windows) - job.next
 
     def _work(self) -> None:
-        while (taken := self._take()) is not None:
-            job, index = taken
-            started = time.perf_counter()
-            try:
-                sums = self._encode(job.windows[index])
-            except Exception as error:  # whatever it is, it is this request's alone
-                self._drop(job)
-                job.settle(error)
-            else:
-                self._scored()
-                self._keep(job, index, sums, time.perf_counter() - started)
+        while self._step():  # a call, so that an idle thread holds on to nobody's sums
+            pass
+
+    def _step(self) -> bool:
+        """Encode one window; False once the scheduler is closed."""
+        if (taken := self._take()) is None:
+            return False
+        job, index = taken
+        started = time.perf_counter()
+        try:
+            sums = self._encode(job.windows[index])
+        except Exception as error:  # whatever it is, it is this request's alone
+            self._drop(job)
+            job.settle(error)
+        else:
+            self._scored()
+            self._keep(job, index, sums, time.perf_counter() - started)
+        return True
 
     def _take(self) -> tuple[_Job, int] | None:
         """The next window of the request whose turn it is; waits for one. None once the scheduler is closed."""

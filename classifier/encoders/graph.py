@@ -91,13 +91,17 @@ class _Graph:
             return self.node("Add", [self.node("MatMul", [x, self.dequantised(name)], f"{output}.product"), b], output)
         if not name.endswith(tuple(self.rows)):
             return self.node("DynamicQuantizeMatMul", [x, w, s, "", b], output, _MS)
-        # One activation scale per token: divide each row by its largest magnitude, multiply it back afterwards.
+        unit, largest = self.unit_rows(x, output)
+        product = self.node("DynamicQuantizeMatMul", [unit, w, s], f"{output}.product", _MS)
+        return self.node("Add", [self.node("Mul", [product, largest], f"{output}.scaled"), b], output)
+
+    def unit_rows(self, x: str, name: str) -> tuple[str, str]:
+        """Each row divided by its largest magnitude, and these magnitudes: quantised afterwards, every token has its own scale."""
         self.constant("last_axis", np.array([-1], np.int64))
         self.constant("tiny", np.array(1e-6, np.float32))
-        largest = self.node("ReduceMax", [self.node("Abs", [x], f"{output}.abs"), "last_axis"], f"{output}.largest", keepdims=1)
-        largest = self.node("Max", [largest, "tiny"], f"{output}.row_scale")
-        product = self.node("DynamicQuantizeMatMul", [self.node("Div", [x, largest], f"{output}.unit"), w, s], f"{output}.product", _MS)
-        return self.node("Add", [self.node("Mul", [product, largest], f"{output}.scaled"), b], output)
+        largest = self.node("ReduceMax", [self.node("Abs", [x], f"{name}.abs"), "last_axis"], f"{name}.largest", keepdims=1)
+        largest = self.node("Max", [largest, "tiny"], f"{name}.row_scale")
+        return self.node("Div", [x, largest], f"{name}.unit"), largest
 
     def normalised(self, a: str, b: str, name: str, output: str) -> str:
         total = self.node("Add", [a, b], f"{output}.sum")
@@ -115,12 +119,18 @@ class _Graph:
     def attention(self, x: str, layer: str) -> str:
         parts = ("query", "key", "value")
         if self.quantised:
+            by_row = ".attention" in self.rows
+            x, scale = self.unit_rows(x, f"{layer}.x") if by_row else (x, "")
             outputs = [f"{layer}.x.int8", f"{layer}.x.scale", f"{layer}.x.zero"]
             self.nodes.append(helper.make_node("DynamicQuantizeLinear", [x], outputs, name=f"{layer}.quantise"))
             for part in parts:
                 name = f"{layer}.{part}"
                 inputs = [outputs[0], f"{name}.int8", outputs[1], f"{name}.scale", outputs[2], "", f"{name}.bias"]
-                self.node("MatMulIntegerToFloat", inputs, f"{name}.out", _MS)
+                if by_row:
+                    product = self.node("MatMulIntegerToFloat", inputs[:-2], f"{name}.product", _MS)
+                    self.node("Add", [self.node("Mul", [product, scale], f"{name}.scaled"), inputs[-1]], f"{name}.out")
+                else:
+                    self.node("MatMulIntegerToFloat", inputs, f"{name}.out", _MS)
         else:
             for part in parts:
                 self.linear(x, f"{layer}.{part}", f"{layer}.{part}.out")

@@ -42,7 +42,8 @@ class OnnxEncoder:
 
     def tokenize(self, text: str) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
         """WordPiece ids and code-point offsets into ``text`` as it was received."""
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        # The batch call lets other threads run while it works on a long text; encode does not.
+        (encoding,) = self._tokenizer.encode_batch([text], add_special_tokens=False)
         return encoding.ids, encoding.offsets
 
     def states(self, ids: Sequence[int]) -> Floats:

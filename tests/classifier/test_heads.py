@@ -30,7 +30,7 @@ def test_sentence_sums_add_up_token_states() -> None:
 def test_a_unit_is_the_sentence_with_its_predecessor_at_length_one() -> None:
     sums = np.array([[3, 0], [0, 4]], dtype=np.float32)
     embeddings = unit_embeddings([unit(0, None), unit(1, 0)], sums)
-    assert np.allclose(embeddings, [[1, 0], [0.6, 0.8]])
+    assert np.allclose(embeddings, np.array([[1, 0], [0.6, 0.8]]))
 
 
 def test_best_units_come_best_first_and_ties_in_reading_order() -> None:

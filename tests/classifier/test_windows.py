@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import time
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifier.encoders.hashing import HashingEncoder
 from classifier.records import Message, Segment, Transcript
-from classifier.windows import MAX_SENTENCE, MAX_WINDOW, Cut, cut, sentences
+from classifier.windows import MAX_EVIDENCE, MAX_SENTENCE, MAX_WINDOW, Cut, cut, sentences
 
 ENCODER = HashingEncoder()
 TEXT = st.text(alphabet=st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(". \n!?。😀a我1)")), max_size=400)
@@ -77,6 +80,14 @@ def test_sentences_cover_all_but_white_space(text: str) -> None:
     spans = list(sentences(text))
     outside = "".join(text[a:b] for a, b in zip([0, *(e for _, e in spans)], [*(s for s, _ in spans), len(text)], strict=True))
     assert not outside.strip()
+
+
+@pytest.mark.parametrize("text", [" " * 500_000, "\n " * 250_000, ". " * 200_000, "x" * 900_000, "a.\t" * 150_000])
+def test_hostile_white_space_and_words_are_cut_in_linear_time(text: str) -> None:
+    started = time.process_time()
+    units = made(text).units
+    assert time.process_time() - started < 20  # quadratic rules took minutes
+    assert all(len(unit.evidence.text) <= MAX_EVIDENCE for unit in units)
 
 
 def test_empty_text_has_no_units_and_no_coverage() -> None:

@@ -1,0 +1,140 @@
+"""Running the service: its state, its limits, its metrics, its description of itself."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from classifier.bundle import BundleError
+from classifier.formats import READERS
+from service import schemas
+from service.app import create_app
+from service.settings import Settings
+from tests.service.conftest import SECRET, TRACE, UNTRAINED, Serve, Served
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_info(served: Served) -> None:
+    response = await served.client.get("/info")
+    info = response.json()
+    schemas.Info.model_validate(info)
+    assert info["model"]["name"] == "tiny"
+    assert len(info["model"]["sha256"]) == len(info["model"]["label_set"]) == 64
+    assert info["model"]["intended_use"] == "Tests."
+    trained = {label["name"]: label["trained"] for group in info["labels"].values() for label in group}
+    assert trained.pop(UNTRAINED) is False
+    assert all(trained.values())
+    assert {"alignment_faking", "goal_guarding", "compliance", "peer_preservation"} <= set(trained)
+    assert info["limits"] == served.service.settings.limits()
+    assert info["limits"]["max_body_bytes"] == 8 * 1024 * 1024
+
+
+async def test_health_readiness_and_pointer(served: Served) -> None:
+    assert (await served.client.get("/healthz")).json() == {"status": "ok"}
+    assert (await served.client.get("/readyz")).json() == {"status": "ready"}
+    pointer = (await served.client.get("/")).json()
+    for path in (pointer["info"], pointer["openapi"]):
+        assert (await served.client.get(path)).status_code == 200
+
+
+async def test_metrics_move(served: Served) -> None:
+    route = "/v1/classify"
+    assert served.metric("motives_requests_total", route=route) == 0
+    answer = (await served.classify([TRACE, TRACE, "ok"])).json()
+    await served.classify(7)
+    await served.client.get(f"/{SECRET}")
+    assert served.metric("motives_requests_total", route=route, status="200") == 1
+    assert served.metric("motives_requests_total", route=route, status="422") == 1
+    assert served.metric("motives_requests_total", route="other", status="404") == 1
+    assert served.metric("motives_request_seconds_count", route=route) == 2
+    assert served.metric("motives_windows_scored_total") == answer["usage"]["windows"] == 2
+    assert served.metric("motives_tokens_total") == answer["usage"]["tokens"]
+    decision = answer["results"][0]["labels"]["peer_preservation"]["decision"]
+    assert served.metric("motives_decisions_total", label="peer_preservation", decision=decision) == 2
+    assert served.metric("motives_unscored_total", reason="degenerate_input") == 1
+    exposed = await served.client.get("/metrics")
+    assert exposed.headers["content-type"].startswith("text/plain")
+    for name in ("motives_windows_queued 0.0", "motives_deadline_misses_total 0.0", "process_resident_memory_bytes"):
+        assert name in exposed.text
+    assert SECRET not in exposed.text
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/nothing", "/v1/classify"])
+async def test_a_request_id_is_echoed(served: Served, path: str) -> None:
+    response = await served.client.get(path, headers={"X-Request-Id": "run 7/a"})
+    assert response.headers["x-request-id"] == "run 7/a"
+
+
+@pytest.mark.parametrize("unusable", ["", " ", "x" * 129, "é", "a\tb", "a\x7f"])
+async def test_an_unusable_request_id_is_replaced(served: Served, unusable: str) -> None:
+    response = await served.client.get("/nothing", headers=[(b"X-Request-Id", unusable.encode())])
+    assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
+    assert response.json()["request_id"] == response.headers["x-request-id"]
+
+
+async def test_nothing_of_a_transcript_is_logged(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for body in (f"{TRACE} {SECRET}", {SECRET: 1}, {"messages": [{"role": SECRET}]}):
+        await served.classify(body)
+        await served.classify(body, labels=[SECRET])
+    ours = "".join(record.getMessage() for record in caplog.records if record.name.partition(".")[0] not in {"httpx", "httpcore"})
+    assert SECRET not in ours
+
+
+def references(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from [inner] if key == "$ref" else references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
+async def test_the_description_is_complete(served: Served) -> None:
+    described: dict[str, Any] = (await served.client.get("/openapi.json")).json()
+    assert described["openapi"].startswith("3.1")
+    components = described["components"]["schemas"]
+    assert {"ClassifyRequest", "ClassifyResponse", "Result", "LabelDecision", "Evidence", "Info", "Problem"} <= set(components)
+    assert {reference.rpartition("/")[2] for reference in references(described)} <= set(components)
+    assert set(described["paths"]) == {"/v1/classify", "/info", "/healthz", "/readyz", "/metrics"}
+    operation = described["paths"]["/v1/classify"]["post"]
+    assert operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ClassifyRequest")
+    responses = operation["responses"]
+    assert responses.pop("200")["content"]["application/json"]["schema"]["$ref"].endswith("/ClassifyResponse")
+    assert set(responses) == {"400", "404", "408", "413", "415", "422", "429", "500", "503"}
+    for response in responses.values():
+        assert response["description"]
+        assert response["content"] == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    assert {parameter["name"] for parameter in operation["parameters"]} == {"x-deadline-seconds", "x-request-id"}
+    assert set(components["ClassifyRequest"]["properties"]["format"]["anyOf"][0]["enum"]) == set(READERS)
+
+
+async def test_a_damaged_model_is_not_served(model: Path, tmp_path: Path) -> None:
+    app = create_app(Settings(model=tmp_path))
+    with pytest.raises(BundleError, match="manifest"):
+        async with app.router.lifespan_context(app):
+            pass
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MOTIVES_PORT", "8123")
+    monkeypatch.setenv("MOTIVES_MAX_ITEMS", "7")
+    settings = Settings(model=tmp_path, host="::1")
+    assert (settings.host, settings.port, settings.max_items) == ("::1", 8123, 7)
+    monkeypatch.setenv("MOTIVES_DEADLINE_SECONDS", "nan")
+    with pytest.raises(ValidationError, match="deadline_seconds"):
+        Settings(model=tmp_path)
+
+
+async def test_two_applications_do_not_mix(serve: Serve) -> None:
+    async with serve() as one, serve() as other:
+        await one.classify(TRACE)
+        assert one.metric("motives_tokens_total") > 0
+        assert other.metric("motives_tokens_total") == 0

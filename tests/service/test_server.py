@@ -1,0 +1,184 @@
+"""The service as a process: sockets, slow and departing clients, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.conftest import SECRET, TRACE, windows_of
+
+ROOT = Path(__file__).parents[2]
+HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+QUEUED = "motives_windows_queued"
+DEPARTED = 'motives_requests_total{route="/v1/classify",status="499"}'
+
+
+class Process:
+    """A running service and what it wrote."""
+
+    def __init__(self, model: Path, seconds: float, **settings: object) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        given = {f"MOTIVES_{key.upper()}": str(value) for key, value in {"model": model, "port": self.port, **settings}.items()}
+        command = [sys.executable, "-m", "tests.service.slow_server", str(seconds)]
+        self.started = time.monotonic()
+        self.popen = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **given}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        self.ready_after = self._wait()
+
+    def _wait(self) -> float:
+        while self.popen.poll() is None:
+            try:
+                if self.client.get("/readyz").status_code == 200:
+                    return time.monotonic() - self.started
+            except httpx.TransportError:
+                time.sleep(0.02)
+        raise AssertionError(self.log())
+
+    def log(self) -> str:
+        """Everything that it wrote, once it has ended."""
+        return self.popen.communicate(timeout=20)[0].decode()
+
+    def classify(self, input: object) -> httpx.Response:
+        return httpx.post(f"http://127.0.0.1:{self.port}/v1/classify", json={"input": input}, timeout=20)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def metric(self, name: str) -> float:
+        """The value of one series, 0 where there is none."""
+        lines = self.client.get("/metrics").text.splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
+
+    def wait_for(self, metric: str, value: float = 1) -> None:
+        """Wait until the series has at least this value."""
+        ends = time.monotonic() + 15
+        while self.metric(metric) < value:
+            assert time.monotonic() < ends, f"{metric} is {self.metric(metric)}"
+            time.sleep(0.02)
+
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def start(model: Path) -> Iterator[Start]:
+    processes: list[Process] = []
+
+    def start(seconds: float, **settings: object) -> Process:
+        processes.append(Process(model, seconds, **settings))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.client.close()
+        process.popen.kill()
+        process.popen.communicate()
+
+
+def body_of(text: str) -> bytes:
+    return json.dumps({"input": text}).encode()
+
+
+def answer(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    received = b""
+    while more := connection.recv(65536):
+        received += more
+    return received
+
+
+def test_a_running_request_outlives_sigterm(start: Start) -> None:
+    process = start(0.1)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(process.classify, f"{windows_of(40)} {SECRET}")
+        process.wait_for(QUEUED)
+        process.popen.send_signal(signal.SIGTERM)
+        while process.client.get("/readyz").status_code != 503:
+            time.sleep(0.02)
+        assert process.client.get("/healthz").status_code == 200
+        refused = process.classify(TRACE)
+        assert refused.status_code == 503
+        assert refused.headers["connection"] == "close"
+        assert refused.json()["type"].endswith(":stopping")
+        assert running.result().json()["usage"]["windows"] == 40
+    log = process.log()
+    assert process.popen.returncode == 0
+    assert "Traceback" not in log
+    assert SECRET not in log
+
+
+def test_the_grace_period_ends(start: Start) -> None:
+    process = start(0.1, grace_seconds=0.5)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(process.classify, windows_of(1000))
+        process.wait_for(QUEUED)
+        process.popen.send_signal(signal.SIGINT)
+        assert running.result().json()["type"].endswith(":stopping")
+    assert "Traceback" not in process.log()
+    assert process.popen.returncode == 0
+
+
+def test_clients_that_are_slow_or_go_away(start: Start) -> None:
+    process = start(0.02, body_seconds=1, max_body_bytes=100_000)
+    slow = process.connect()
+    slow.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+
+    # A body without Content-Length is counted as it comes.
+    with process.connect() as chunked:
+        body = body_of(TRACE)
+        chunked.sendall(HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        assert answer(chunked).startswith(b"HTTP/1.1 200 ")
+    with process.connect() as endless:
+        endless.sendall(HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"2710\r\n" + b" " * 10_000 + b"\r\n") * 11)
+        assert endless.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+    # Who leaves takes his windows along.
+    gone = process.connect()
+    gone.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body_of(windows_of(200))) + body_of(windows_of(200)))
+    process.wait_for(QUEUED)
+    gone.close()
+    process.wait_for(DEPARTED, 1)
+    assert process.metric(QUEUED) == 0
+    assert process.metric("motives_windows_scored_total") < 150
+
+    # Who leaves while sending is no error either.
+    with process.connect() as halfway:
+        halfway.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+    process.wait_for(DEPARTED, 2)
+
+    with slow:
+        assert answer(slow).startswith(b"HTTP/1.1 408 ")
+    response = process.client.get("/healthz")
+    assert "server" not in response.headers
+    process.popen.send_signal(signal.SIGTERM)
+    assert "Traceback" not in process.log()
+    assert process.popen.returncode == 0
+
+
+def test_it_starts_quickly_and_stays_small(start: Start) -> None:
+    process = start(0)
+    assert process.ready_after < 5  # two seconds on a machine that nobody else uses
+    assert process.classify([TRACE] * 100).status_code == 200
+    assert process.metric("process_resident_memory_bytes") < 250 * 1024 * 1024
+
+
+def test_a_missing_model_ends_it(model: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "MOTIVES_MODEL": str(tmp_path)}
+    command = [sys.executable, "-m", "tests.service.slow_server", "0"]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 3
+    assert "BundleError" in ended.stderr
+    assert "manifest.json" in ended.stderr
