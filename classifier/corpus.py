@@ -1,0 +1,41 @@
+"""The labelled corpus by split: what may be learnt from, what calibrates, and what stays closed until a model is finished."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal, get_args
+
+from classifier.formats.labelled import read_labelled
+from classifier.records import GoldLabel
+
+Split = Literal["development", "calibration", "test"]
+
+
+def load(path: Path, split: Split = "development") -> list[GoldLabel]:
+    """Items of ``path`` (a .jsonl file, or a folder of them) whose scenario belongs to ``split``, in order.
+
+    Splits are those of ``splits.toml`` beside the folder. A file, or a folder without one, is all ``development``.
+    Raises ValueError for a scenario in no split, or in two: nothing is learnt from by oversight.
+    """
+    items = list(read_labelled(path))
+    table = path.parent / "splits.toml"
+    if not path.is_dir() or not table.is_file():
+        return items if split == "development" else []
+    of = _splits(table)
+    if unknown := sorted({item.scenario for item in items} - set(of)):
+        raise ValueError(f"{table}: in no split: {', '.join(unknown)}; name each scenario once")
+    return [item for item in items if of[item.scenario] == split]
+
+
+def _splits(table: Path) -> dict[str, str]:
+    named = tomllib.loads(table.read_text(encoding="utf-8"))
+    if extra := sorted(set(named) - set(get_args(Split))):
+        raise ValueError(f"{table}: unknown split {', '.join(extra)}; there are {', '.join(get_args(Split))}")
+    of: dict[str, str] = {}
+    for split, scenarios in named.items():
+        for scenario in scenarios:
+            if scenario in of:
+                raise ValueError(f"{table}: {scenario} is in {of[scenario]} and in {split}; name each scenario once")
+            of[scenario] = split
+    return of
