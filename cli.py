@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Tag the motives that a language model's reasoning trace states.",
+    epilog="Start with: motives classify FILE. Each command's --help shows examples.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -26,9 +27,12 @@ app = typer.Typer(
 
 ROOT = Path(__file__).resolve().parent
 MODELS = Path(os.environ.get("MOTIVES_MODELS", ROOT / "models"))
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_QUOTED = 60  # characters shown of a value that was sent
 
-Model = Annotated[Path, typer.Option("--model", "-m", help="Folder of the model.", envvar="MOTIVES_MODEL")]
+Model = Annotated[
+    Path, typer.Option("--model", "-m", help="Folder of the model.", envvar="MOTIVES_MODEL", show_default="the one in models/DEFAULT")
+]
 Format = Annotated[str | None, typer.Option("--format", "-f", help="text, own, openai, anthropic or sharegpt; detected if left out.")]
 Threads = Annotated[int, typer.Option(help="Encoder threads.", min=1)]
 Corpus = Annotated[Path, typer.Option(help="Labelled items: a .jsonl file or a folder of them.")]
@@ -39,38 +43,53 @@ def default_model() -> Path:
     return MODELS / (MODELS / "DEFAULT").read_text(encoding="utf-8").strip()
 
 
-@app.command()
+@app.command(
+    epilog="""\b
+Examples:
+  motives classify trace.txt                    plain text: reasoning, or with <think> tags
+  motives classify chats.jsonl --json | jq '.results[].primary'
+  zcat chats.jsonl.gz | motives classify -      from a pipe; the format is told by the content
+  motives classify notes.csv --format text      the whole file as one reasoning trace"""
+)
 def classify(
-    file: Annotated[Path, typer.Argument(help="One transcript, or several; - for standard input (text).")],
+    file: Annotated[Path, typer.Argument(help="Text, JSON or JSON Lines of one transcript or several; - for standard input.")],
     model: Model = Path(),
     format: Format = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON even on a terminal.")] = False,
     threads: Threads = 2,
 ) -> None:
-    """Tag the transcripts of FILE and print the result: a table on a terminal, else the JSON that the service answers.
+    """Tag the transcripts of FILE and print the result.
+
+    A table on a terminal, else the JSON that the service answers.
 
     Exit status 1 where a record could not be read; the others are printed all the same.
     """
-    from classifier.formats import parse_record, read
+    from classifier.formats import read
     from classifier.records import Decision, Failure
     from classifier.wire import failure_json, response_json
 
+    records = read(sys.stdin.buffer if str(file) == "-" else _file(file), format)
     classifier = _load(model)
-    records = [parse_record(sys.stdin.read(), id="stdin", format=format)] if str(file) == "-" else read(_existing(file), format)
     results = list(classifier.classify(records, threads))
     failed = [result for result in results if isinstance(result, Failure)]
     answer = response_json(classifier.bundle, [result for result in results if isinstance(result, Decision)])
     if as_json or not sys.stdout.isatty():
         failures = {"failures": [failure_json(failure) for failure in failed]} if failed else {}
-        typer.echo(json.dumps(answer | failures, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(answer | failures, ensure_ascii=False, allow_nan=False, indent=2).encode())  # JSON is UTF-8 in any locale
     else:
         _print_results(answer["results"])
     for failure in failed:
-        typer.echo(_plain(f"{failure.where}: {failure.reason}"), err=True)
+        _say(f"{failure.where}: {failure.reason}", failure.value)
     raise typer.Exit(1 if failed else 0)
 
 
-@app.command()
+@app.command(
+    epilog="""\b
+Examples:
+  motives tag chats.jsonl -o tags.jsonl
+  motives tag export.json -o tags.jsonl --format sharegpt --threads 8
+  jq -r 'select(.status == "failed") | "\\(.where): \\(.reason)"' tags.jsonl"""
+)
 def tag(
     archive: Annotated[Path, typer.Argument(help="JSON Lines, a JSON file or text.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="JSON Lines file to write.")],
@@ -78,37 +97,61 @@ def tag(
     format: Format = None,
     threads: Threads = 2,
 ) -> None:
-    """Tag every transcript of ARCHIVE into OUTPUT, one JSON line each, in order.
+    """Tag a whole archive into a file, one JSON line a transcript.
 
-    Interrupted? Run the same command again: it goes on where it stopped. What could not be read or scored has its line, with the reason.
+    Lines come in the order of the archive. What could not be read or scored has its line too, with the reason; it does not change the exit
+    status. Interrupted? Run the same command again: it goes on where it stopped.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from classifier import tagging
 
+    if not _file(archive).is_file():
+        _stop(f"{archive}: can be read only once, and a run that goes on reads it again: save it as a file")
+    if output.exists() and not output.is_file():  # a folder; a device, which the finished file would replace
+        _stop(f"{output}: is no file: name the file to write")
+    total = tagging.count_records(archive, format)
     classifier = _load(model)
-    total = tagging.count_records(_existing(archive), format)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("Tagging", total=total)
-        summary = tagging.tag(
-            classifier, archive, output, format=format, threads=threads, progress=lambda s: bar.update(task, completed=s.written)
-        )
+        try:
+            summary = tagging.tag(
+                classifier, archive, output, format=format, threads=threads, progress=lambda s: bar.update(task, completed=s.written)
+            )
+        except tagging.ResumeError as error:
+            _stop(str(error))
     _print_summary(summary, output)
 
 
-@app.command()
+@app.command(
+    epilog="""\b
+Examples:
+  motives serve --port 8123
+  MOTIVES_MAX_ITEMS=32 MOTIVES_DEADLINE_SECONDS=10 motives serve
+  curl -s localhost:8000/v1/classify -H 'content-type: application/json' -d '{"input": "I will comply."}'"""
+)
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(help="Port [8000].")] = None,
+    host: Annotated[str | None, typer.Option(envvar="MOTIVES_HOST", show_default="127.0.0.1", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(envvar="MOTIVES_PORT", show_default="8000", help="Port; 0 for a free one.")] = None,
     model: Model = Path(),
 ) -> None:
-    """Serve POST /v1/classify on this machine (settings: MOTIVES_... in the environment, limits at /info)."""
+    """Serve POST /v1/classify on this machine until SIGTERM or Ctrl-C. Needs the serve extra.
+
+    Every setting has a variable MOTIVES_... in the environment (docs/guides/serving.md); GET /info publishes the limits.
+    """
+    from pydantic import ValidationError
+
     from service.app import run
     from service.settings import Settings
 
-    given: dict[str, Any] = {"host": host, "port": port, "model": _folder(model)}
-    run(Settings(**{key: value for key, value in given.items() if value is not None}))
+    given: dict[str, Any] = {"host": host, "port": port, "model": _existing(_folder(model))}
+    try:
+        settings = Settings(**{key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        _stop(f"MOTIVES_{str(wrong['loc'][0]).upper()}: {wrong['msg']}", str(wrong["input"]))
+    run(settings)
 
 
 @app.command()
@@ -119,14 +162,52 @@ def train(
     base: Annotated[str, typer.Option(help="Base encoder: a hub name or a local folder.")] = "all-MiniLM-L6-v2",
     out: Annotated[Path, typer.Option(help="Folder of models.")] = MODELS,
 ) -> None:
-    """Train a model from labelled items and write it, with its evaluation on unseen scenarios, to models/NAME. Needs the train extra."""
+    """Train a model from the development scenarios and write it to models/NAME. Needs the train extra.
+
+    One model is trained for each fold of scenarios, to score and calibrate on what it never saw, and then the one that ships: about 40
+    minutes on two cores. `motives evaluate` reads what is left beside the model.
+    """
+    from classifier.corpus import load
     from classifier.fitting import Config
-    from classifier.formats.labelled import read_labelled
     from classifier.training import train as run
 
-    calibrated = run(list(read_labelled(_existing(corpus))), labels, out / name, Config(base=base))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    calibrated, compared = run(load(_existing(corpus)), labels, out / name, Config(base=base))
     typer.echo(f"{out / name}: {len(calibrated.labels)} labels trained; too few positives for {', '.join(calibrated.untrained) or 'none'}")
+    typer.echo(f"int8 moves probabilities by {compared.largest:.3f} at most, {compared.p99:.3f} in 99 of 100")
     typer.echo(f"Next: motives evaluate --model {out / name}")
+
+
+@app.command(
+    epilog="""\b
+Examples:
+  motives evaluate                              the model that ships
+  motives evaluate --model models/NAME --out /tmp/evaluation"""
+)
+def evaluate(
+    model: Model = Path(),
+    corpus: Corpus = ROOT / "annotations" / "corpus",
+    out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default="evaluation, in the model's folder")] = None,
+) -> None:
+    """Measure a model on scenarios that it never saw. Needs the train extra.
+
+    Writes the figures, beside two baselines, the model card and plots. It reads the scores that `motives train` left in the model's folder:
+    only calibrations and baselines are fitted anew.
+    """
+    from rich.console import Console
+
+    from classifier.bundle import BundleError
+    from classifier.evaluation import evaluate_model
+    from classifier.report import summary, write_report
+
+    folder = _folder(model)
+    try:
+        found = evaluate_model(folder, _existing(corpus))
+    except BundleError as error:
+        _stop(str(error))
+    files = write_report(found, folder, out or folder / "evaluation")
+    Console().print(summary(found))
+    typer.echo("\n".join(map(str, files)))
 
 
 def _load(model: Path) -> Classifier:
@@ -145,18 +226,30 @@ def _folder(model: Path) -> Path:
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        _stop(f"{path}: no such file")
+        _stop(f"{path}: no such file or folder")
     return path
 
 
-def _stop(message: str) -> NoReturn:
-    typer.echo(_plain(f"motives: {message}"), err=True)
+def _file(path: Path) -> Path:
+    if path.is_dir():
+        _stop(f"{path}: is a folder: name one file of it")
+    return _existing(path)
+
+
+def _stop(message: str, value: str | None = None) -> NoReturn:
+    _say(f"motives: {message}", value)
     raise typer.Exit(2)
 
 
+def _say(message: str, value: str | None = None) -> None:
+    """One line on standard error; of the value that is wrong its start, with escapes for what would steer a terminal."""
+    found = "" if value is None else f" (found {value[:_QUOTED]!r}{'...' if len(value) > _QUOTED else ''})"
+    typer.echo(_plain(message) + found, err=True)
+
+
 def _plain(text: str) -> str:
-    """Text from a transcript without what would steer a terminal: control characters and direction overrides."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    """Text from a transcript as one line, without what would steer a terminal: control characters and direction overrides."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(text.split()))
 
 
 def _print_results(results: list[dict[str, Any]]) -> None:
@@ -195,9 +288,20 @@ def _print_summary(summary: Summary, output: Path) -> None:
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    app()
+    """Entry point of the console script. What the user can mend is said in one line; a traceback is a defect of ours."""
+    from classifier.formats import FormatError
+
+    try:
+        app()
+    except FormatError as error:
+        _say(f"motives: {error}", error.value)
+    except ModuleNotFoundError as error:
+        if sys.modules.get((error.name or "").partition(".")[0]):  # a part of a package that is there: no missing extra
+            raise
+        _say(f"motives: the package {error.name} is missing: install the extra that the command's --help names")
+    except OSError as error:
+        _say(f"motives: {error.filename}: {error.strerror}" if error.filename else f"motives: {error}")
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as to_bytes
 
 from classifier.calibration import Calibration, OutcomeModel
 from classifier.encoders import ENCODERS, Encoder, Floats
@@ -26,6 +27,19 @@ from classifier.lexical import Lexicon
 FORMAT = 1
 MANIFEST = "manifest.json"
 GOLDEN_COSINE = 0.99
+FILES = (
+    "encoder.onnx",
+    "encoder_float.onnx",
+    "encoder.weights",
+    "tokenizer.json",
+    "LICENSE-base-model",
+    "labels.toml",
+    "heads.safetensors",
+    "lexicon.json",
+    "calibration.json",
+)
+"""What the manifest vouches for, as far as the encoder has it. Model card and evaluation lie beside them and may change."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -69,11 +83,11 @@ def save(
     (folder / "labels.toml").write_bytes(labels.read_bytes())
     tensors = {"dense": heads.dense, "lexical": heads.lexical.astype(np.float16), "bias": heads.bias, "idf": lexicon.idf}
     tensors["golden"] = np.stack(list(golden.values()))
-    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, folder / "heads.safetensors")
+    (folder / "heads.safetensors").write_bytes(to_bytes({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
     _write_json(folder / "lexicon.json", {"terms": list(lexicon.terms), "heads": list(heads.names), "golden": list(golden)})
     calibration = {"labels": {name: c.to_json() for name, c in calibrations.items()}, "outcome": outcome.to_json() if outcome else None}
     _write_json(folder / "calibration.json", calibration)
-    files = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.name not in {MANIFEST, "README.md"} and path.is_file()}
+    files = {name: _sha256(folder / name) for name in FILES if (folder / name).is_file()}
     _write_json(folder / MANIFEST, {"format": FORMAT, "name": folder.name, "encoder": encoder, **about, "files": files})
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +20,17 @@ from classifier.windows import Cut, cut
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled item, cut and encoded.
+    """One labelled item, cut.
 
-    ``embeddings`` has shape (units, dimensions); ``targets`` (units, columns) holds 1, 0, or -1 for "do not use".
+    ``targets`` (units, columns) holds 1, 0, or -1 for "do not use"; ``embeddings`` has shape (units, dimensions), no dimensions before
+    ``embed``.
     """
 
     gold: GoldLabel
     cut: Cut
-    embeddings: Floats
     targets: NDArray[np.int8]
     channels: NDArray[np.str_]
+    embeddings: Floats
 
     @property
     def words(self) -> int:
@@ -58,7 +60,8 @@ def targets(gold: GoldLabel, made: Cut, columns: Columns) -> NDArray[np.int8]:
     """Targets of each unit, shape (units, columns).
 
     A unit is positive where its own sentence holds most of a span or lies mostly inside one. It is left out (-1) where it merely touches
-    one, or where only its predecessor is positive: its embedding holds the reason, its evidence does not.
+    one, where only its predecessor is positive (its embedding holds the reason, its evidence does not), and where the label is not read
+    from its channel.
     """
     names = columns.names
     values = np.zeros((len(made.units), len(names)), dtype=np.int8)
@@ -78,6 +81,7 @@ def targets(gold: GoldLabel, made: Cut, columns: Columns) -> NDArray[np.int8]:
         if unit.previous is not None:
             only_before = (values[row] == 0) & (values[unit.previous] == 1)
             values[row, only_before] = -1
+        values[row, [unit.evidence.channel not in columns.channels(name) for name in names]] = -1
     return values
 
 
@@ -115,15 +119,31 @@ def is_faking(gold: GoldLabel) -> bool:
     )
 
 
-def encode(golds: Iterable[GoldLabel], encoder: Encoder, columns: Columns) -> list[Example]:
-    """Cut and encode labelled items with the encoder that will serve, in order."""
+def prepare(golds: Iterable[GoldLabel], encoder: Encoder, columns: Columns) -> list[Example]:
+    """Labelled items cut by the tokenizer that will serve, in order, not yet encoded."""
     examples = []
-    for gold in track(list(golds), description="Encoding"):
+    for gold in golds:
         made = cut(gold.transcript, SCORED_CHANNELS, encoder.tokenize, encoder.unknown_id)
-        sums = np.concatenate([sentence_sums(window, encoder.states(window.ids)) for window in made.windows])
         channels = np.array([unit.evidence.channel for unit in made.units])
-        examples.append(Example(gold, made, unit_embeddings(made.units, sums), targets(gold, made, columns), channels))
+        nothing = np.zeros((len(made.units), 0), dtype=np.float32)
+        examples.append(Example(gold, made, targets(gold, made, columns), channels, nothing))
     return examples
+
+
+def embed(examples: Sequence[Example], encoder: Encoder, threads: int = 2, quiet: bool = False) -> list[Example]:
+    """The examples with this encoder's embeddings, in order."""
+
+    def one(example: Example) -> Example:
+        sums = [sentence_sums(window, encoder.states(window.ids)) for window in example.cut.windows]
+        return replace(example, embeddings=unit_embeddings(example.cut.units, np.concatenate(sums)))
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(track(pool.map(one, examples), description="Encoding", total=len(examples), disable=quiet))
+
+
+def encode(golds: Iterable[GoldLabel], encoder: Encoder, columns: Columns) -> list[Example]:
+    """Cut and encode labelled items, in order."""
+    return embed(prepare(golds, encoder, columns), encoder)
 
 
 def scenario_folds(examples: Iterable[Example], count: int, seed: int) -> list[list[str]]:

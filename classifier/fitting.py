@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from classifier.calibration import Calibration, OutcomeModel
-from classifier.examples import Columns, Example, is_faking, truth
+from classifier.encoders import Encoder
+from classifier.examples import Columns, Example, embed, is_faking, truth
 from classifier.heads import Heads, pool
 from classifier.lexical import Lexicon
 from classifier.pipeline import FAKING, GATE, UnitScores, faking_score, outcome_features
 from classifier.records import Channel, GoldLabel
+
+_log = logging.getLogger(__name__)
 
 MINIMUM_POSITIVES = 25
 """Items that must carry a label before a head for it ships: with fewer, calibration is noise."""
@@ -28,19 +31,20 @@ FULL_TRACE = 150
 class Config:
     """What a training run may vary; it is written into the manifest.
 
-    ``penalty`` is scikit-learn's C; ``dense_weight`` and ``lexical_weight`` scale the two halves of a unit's features; ``rows`` names
-    the encoder's matrices with one int8 scale per token (classifier/encoders/graph.py).
+    ``epochs`` (0 leaves the encoder frozen) and the learning ``rate`` are the fine-tuning's; ``penalty`` is scikit-learn's C;
+    ``dense_weight`` and ``lexical_weight`` scale the two halves of a unit's features; ``folds`` counts the groups of scenarios scored by
+    models that never saw them (0: one scenario each).
     """
 
     base: str = "all-MiniLM-L6-v2"
-    epochs: int = 0
-    penalty: float = 1.0
-    dense_weight: float = 3.0
-    lexical_weight: float = 2.0
+    epochs: int = 3
+    rate: float = 5e-5
+    penalty: float = 0.3
+    dense_weight: float = 1.0
+    lexical_weight: float = 3.0
     minimum_units: int = 3
     terms: int = 20_000
-    folds: int = 8
-    rows: tuple[str, ...] = ("down",)
+    folds: int = 5
     seed: int = 0
 
 
@@ -58,10 +62,9 @@ def fit_heads(examples: Sequence[Example], columns: Columns, config: Config) -> 
     dense = np.concatenate([example.embeddings for example in examples])
     features = sparse.hstack([sparse.csr_matrix(dense * config.dense_weight), words * config.lexical_weight]).tocsr().astype(np.float32)
     wanted = np.concatenate([example.targets for example in examples])
-    channels = np.concatenate([example.channels for example in examples])
     weights = np.zeros((features.shape[1] + 1, len(columns.names)), dtype=np.float32)
-    for column, name in enumerate(columns.names):
-        usable = (wanted[:, column] >= 0) & np.isin(channels, columns.channels(name))
+    for column in range(len(columns.names)):
+        usable = wanted[:, column] >= 0
         weights[:, column] = _logistic(features[usable], wanted[usable, column], config)
     width = dense.shape[1]
     dense_weights = (weights[:width] * config.dense_weight).astype(np.float32)
@@ -86,20 +89,33 @@ def unit_scores(example: Example, lexicon: Lexicon, heads: Heads) -> UnitScores:
     return UnitScores(heads.names, heads.scores(example.embeddings, example.cut.units, lexicon), example.channels)
 
 
-FitHeads = Callable[[Sequence[Example]], tuple[Lexicon, Heads]]
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What one training gave: the encoder as it will serve, the lexicon and the heads."""
+
+    encoder: Encoder
+    lexicon: Lexicon
+    heads: Heads
+
+    def scores(self, examples: Sequence[Example]) -> list[UnitScores]:
+        """Raw scores of items, exactly as the pipeline computes them. Encodes them anew."""
+        return [unit_scores(example, self.lexicon, self.heads) for example in embed(examples, self.encoder)]
 
 
-def out_of_fold(examples: Sequence[Example], folds: Sequence[Sequence[str]], fit: FitHeads) -> list[UnitScores]:
-    """Each item's raw scores by heads that never saw its scenario. ``folds`` partitions the scenarios."""
-    scores: list[UnitScores | None] = [None] * len(examples)
-    for fold in track(folds, description="Scoring unseen scenarios"):
-        lexicon, heads = fit([example for example in examples if example.gold.scenario not in fold])
-        for i, example in enumerate(examples):
-            if example.gold.scenario in fold:
-                scores[i] = unit_scores(example, lexicon, heads)
-    if any(score is None for score in scores):
+Learn = Callable[[Sequence[Example]], Learnt]
+
+
+def out_of_fold(examples: Sequence[Example], folds: Sequence[Sequence[str]], learn: Learn) -> list[UnitScores]:
+    """Each item's raw scores by a model that never saw its scenario. ``folds`` partitions the scenarios."""
+    scores: dict[int, UnitScores] = {}
+    for number, fold in enumerate(folds, start=1):
+        _log.info("Fold %d of %d: a model that has not seen %s", number, len(folds), ", ".join(fold))
+        learnt = learn([example for example in examples if example.gold.scenario not in fold])
+        held = [i for i, example in enumerate(examples) if example.gold.scenario in fold]
+        scores.update(zip(held, learnt.scores([examples[i] for i in held]), strict=True))
+    if len(scores) != len(examples):
         raise ValueError("folds must cover every scenario of the examples")
-    return [score for score in scores if score is not None]
+    return [scores[i] for i in range(len(examples))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,11 @@ class Heads:
 
     def scores(self, embeddings: Floats, units: Sequence[Unit], lexicon: Lexicon) -> Floats:
         """Raw scores (logits), shape (units, labels). ``embeddings`` has shape (units, dimensions)."""
-        scores = embeddings @ self.dense + self.bias
-        for row, unit in zip(scores, units, strict=True):
-            columns, values = lexicon.features(unit)
-            row += values @ self.lexical[columns]
+        # Not a matrix product: for one of this size OpenBLAS wakes threads that go on spinning for longer than all of this takes.
+        scores: Floats = np.einsum("ud,dl->ul", embeddings, self.dense) + self.bias
+        starts, columns, values = lexicon.rows(units)
+        for row, (start, end) in zip(scores, pairwise(starts.tolist()), strict=True):
+            row += values[start:end] @ self.lexical[columns[start:end]]
         return scores
 
 

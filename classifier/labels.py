@@ -6,6 +6,7 @@ import hashlib
 import json
 import tomllib
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +18,7 @@ GUARDING = ("instrumental_goal_guarding", "terminal_goal_guarding", "guarding_un
 _KEYS = frozenset({"group", "code", "colour", "hotkey", "definition", "rulings"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LabelSet:
     """All labels in the file's order. ``codebook`` is the version of the rulings that they follow."""
 
@@ -44,7 +45,7 @@ class LabelSet:
                 return label
         raise KeyError(name)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash over names, groups, definitions and rulings: two sets with the same hash mean the same."""
         meaning = [{k: v for k, v in asdict(label).items() if k not in {"colour", "hotkey", "code"}} for label in self.labels]

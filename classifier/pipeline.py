@@ -144,6 +144,14 @@ class Classifier:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The ``units`` that some labels are read from, shape (units of the part,), and their ``pooled`` scores, shape (columns,)."""
+
+    units: NDArray[np.int64]
+    pooled: Floats
+
+
 class _Judgement:
     """Calibrated decisions on one scored transcript."""
 
@@ -152,9 +160,10 @@ class _Judgement:
 
     def decision(self) -> Decision:
         names, plan = self.bundle.labels.names, self.plan
-        motives = {name: self._label(name, "reasoning") for name in names("motive")}
-        gate = self._label(GATE, "reasoning")
-        attributes = {name: self._label(name, "reasoning") for name in names("attribute")}
+        reasoning, everything = self._part("reasoning"), self._part(*SCORED_CHANNELS)
+        motives = {name: self._label(name, reasoning) for name in names("motive")}
+        gate = self._label(GATE, reasoning)
+        attributes = {name: self._label(name, reasoning) for name in names("attribute")}
         outcome = self._outcome()
         primary, status = _primary(motives)
         return Decision(
@@ -168,8 +177,8 @@ class _Judgement:
             goal_guarding=gate,
             alignment_faking=self._faking(gate, attributes, outcome),
             outcome=outcome,
-            behaviours={name: self._label(name, *SCORED_CHANNELS) for name in names("behaviour")},
-            other_reasons={name: self._label(name, "reasoning") for name in names("other_reason")},
+            behaviours={name: self._label(name, everything) for name in names("behaviour")},
+            other_reasons={name: self._label(name, reasoning) for name in names("other_reason")},
             attributes={"target": None, **attributes},
             lossy=plan.transcript.lossy,
             input_sha256=input_sha256(plan.transcript),
@@ -177,20 +186,29 @@ class _Judgement:
             windows=len(plan.cut.windows),
         )
 
-    def _label(self, name: str, *channels: Channel) -> LabelDecision | None:
+    def _part(self, *channels: Channel) -> _Part:
+        units = np.flatnonzero(np.isin(self.scores.channels, channels))
+        return _Part(units, pool(self.scores.values[units]))
+
+    def _label(self, name: str, part: _Part) -> LabelDecision | None:
         """None where the label has no trained head."""
         calibration = self.bundle.calibrations.get(name)
         if calibration is None:
             return None
-        scores, units = self.scores.column(name, *channels)
-        score = float(pool(scores[:, None])[0])
-        probability = calibration.probability(score, len(units))
+        column = self.scores.names.index(name)
+        score = float(part.pooled[column])
+        probability = calibration.probability(score, len(part.units))
         decision = calibration.decide(probability)
-        best = best_units(scores, 0 if decision == "absent" else _EVIDENCE)
-        # The best unit always, further ones only where they would speak for the label by themselves.
-        evidence = [self.plan.cut.units[units[i]].evidence for rank, i in enumerate(best) if rank == 0 or scores[i] > 0]
-        link = self._link(int(units[best[0]])) if len(best) and name in self.bundle.labels.names("motive") else None
-        return LabelDecision(score, probability, calibration.threshold, decision, link, tuple(evidence))
+        best = [] if decision == "absent" else self._best(column, part.units)
+        link = self._link(best[0]) if best and name in self.bundle.labels.names("motive") else None
+        evidence = tuple(self.plan.cut.units[i].evidence for i in best)
+        return LabelDecision(score, probability, calibration.threshold, decision, link, evidence)
+
+    def _best(self, column: int, units: NDArray[np.int64]) -> list[int]:
+        """The best unit always, further ones only where they would speak for the label by themselves."""
+        scores = self.scores.values[units, column]
+        best = best_units(scores, _EVIDENCE)
+        return [int(units[i]) for rank, i in enumerate(best) if rank == 0 or scores[i] > 0]
 
     def _link(self, unit: int) -> Literal["executed", "considered"] | None:
         if CONSIDERED not in self.scores.names:

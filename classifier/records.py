@@ -177,12 +177,14 @@ class Decision:
 class Failure:
     """A record that could not be read. A value: the run goes on, and nothing is lost.
 
-    ``where`` names the place (file, line, field), ``reason`` what is wrong and what would mend it.
+    ``where`` names the place (file, line, field), ``reason`` what is wrong and what would mend it. ``value`` is what stood there, where
+    that helps; it may be part of a transcript, so no output holds it but the terminal of who ran the command.
     """
 
     id: str | None
     where: str
     reason: str
+    value: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from shutil import SameFileError
 from typing import IO, Any
 
 from classifier.formats import read
@@ -54,9 +55,13 @@ def tag(
     """Write one line for each record of ``archive`` to ``output``: its result, or why it could not be read.
 
     Lines go to ``<output>.part`` and only a complete file takes the name ``output``. A run that was killed goes on where it stopped, if
-    archive, model and format are still those of ``<output>.run.json``. Raises ResumeError where they are not, OSError where disks fail.
+    archive, model and format are still those of ``<output>.run.json``. Raises ResumeError where they are not, SameFileError where one of
+    these files is the archive itself, OSError where disks fail.
     """
+    output = output.resolve()  # through a link, not in its place
     part, run = (output.with_name(output.name + suffix) for suffix in (".part", ".run.json"))
+    if any(path.exists() and path.samefile(archive) for path in (output, part, run)):
+        raise SameFileError(f"{archive} would be overwritten: name another output")
     model = {key: value for key, value in model_json(classifier.bundle).items() if key != "intended_use"}
     summary = Summary(
         resumed=_resume(part, run, {"archive": archive.name, "bytes": archive.stat().st_size, "format": format, "model": model})
@@ -83,13 +88,12 @@ def count_records(archive: Path, format: str | None = None) -> int:
 
 def _resume(part: Path, run: Path, wanted: dict[str, Any]) -> int:
     """Number of lines finished by an earlier run of the same kind; a line only half written is cut off."""
-    if not part.exists() or not run.exists():
-        part.unlink(missing_ok=True)
+    if not part.exists():
         with run.open("w", encoding="utf-8") as file:
             json.dump(wanted, file)
             _sync(file)
         return 0
-    if json.loads(run.read_text(encoding="utf-8")) != wanted:
+    if _begun(run) != wanted:
         raise ResumeError(f"{part} was begun with another archive, model or format: delete {part} and {run.name}, or name another output")
     lines = end = 0
     with part.open("r+b") as file:
@@ -99,6 +103,14 @@ def _resume(part: Path, run: Path, wanted: dict[str, Any]) -> int:
             lines, end = lines + 1, end + len(line)
         file.truncate(end)
     return lines
+
+
+def _begun(run: Path) -> object:
+    """What the run file says; None where there is none, or not a whole one."""
+    try:
+        return json.loads(run.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _sync(file: IO[str]) -> None:

@@ -6,8 +6,10 @@ Nothing is dropped: every token of the chosen channels lies in exactly one sente
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from classifier.records import Channel, Evidence, Message, Segment, Transcript, Unit, Window
 
@@ -20,15 +22,21 @@ MAX_SENTENCE = 64
 MAX_EVIDENCE = 2000
 """Most characters of a sentence that evidence quotes: one "word" of a megabyte is a single unknown token, and would come back per label."""
 
+MAX_PART = 16_384
+"""Most characters tokenised at once: a tokeniser takes hundreds of bytes for each while it works. Parts end where sentences end."""
+
 Tokenize = Callable[[str], tuple[Sequence[int], Sequence[tuple[int, int]]]]
 """Text to token ids and their (start, end) code-point offsets, without special tokens, truncation or padding."""
+
+_Piece = tuple[Sequence[int], int, int]
+"""Token ids of a sentence, and the code points [start, end) of the segment that they come from."""
 
 _ABBREVIATION = re.compile(r"(?:\b(?:[A-Za-z]|e\.g|i\.e|vs|Dr|Mr|Mrs|Ms|Prof|No|cf|approx)|^\W*\d+)\.$")
 _SENTENCE_END = re.compile(
     r"""
-      (?<=[.!?…])["'”’)\]*_]*\s+(?=[^\sa-z])   # a full stop, perhaps quotes, white space, then anything but a lower-case letter
-    | (?<=[。！？；])                             # ideographic stops need no white space
-    | (?<!\s)\s*\n\s*                            # lists, headings, paragraphs (the look-behind keeps long white space linear)
+      [.!?…]["'”’)\]*_]*\s+(?=[^\sa-z])  # a full stop, perhaps quotes, white space, then anything but a lower-case letter
+    | [。！？；]                          # ideographic stops need no white space
+    | \n                                # lists, headings, paragraphs
     """,
     re.VERBOSE,
 )
@@ -55,12 +63,11 @@ def cut(transcript: Transcript, channels: Sequence[Channel], tokenize: Tokenize,
     units: list[Unit] = []
     tokens = unknown = 0
     for message, segment in transcript.segments(*channels):
-        ids, offsets = tokenize(segment.text)
-        tokens += len(ids)
-        unknown += sum(1 for i in ids if i == unknown_id)
-        pieces = list(_pieces(segment.text, offsets))
-        windows.extend(_pack(ids, pieces, first=len(units)))
-        units.extend(_units(message, segment, pieces, offsets, first=len(units)))
+        pieces = list(_pieces(segment.text, tokenize))
+        tokens += sum(len(ids) for ids, _, _ in pieces)
+        unknown += sum(ids.count(unknown_id) for ids, _, _ in pieces)
+        windows.extend(_pack(pieces, first=len(units)))
+        units.extend(_units(message, segment, pieces, first=len(units)))
     return Cut(tuple(windows), tuple(units), tokens, unknown)
 
 
@@ -71,48 +78,68 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
         end = match.start() + len(match.group().rstrip())
         if "\n" not in match.group() and _ABBREVIATION.search(text[max(start, end - 12) : end]):
             continue
-        yield from _stripped(text, start, end)
+        yield from _stretches(text, start, end)
         start = match.end()
-    yield from _stripped(text, start, len(text))
+    yield from _stretches(text, start, len(text))
 
 
-def _stripped(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    if start < end:
-        yield start, end
+def _stretches(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """[start, end) without the white space around it; where that is longer than MAX_PART, it is cut after a space, or anywhere."""
+    while start < end:
+        stop = end if end - start <= MAX_PART else text.rfind(" ", start, start + MAX_PART) + 1 or start + MAX_PART
+        stretch = text[start:stop].rstrip()
+        if kept := stretch.lstrip():
+            yield start + len(stretch) - len(kept), start + len(stretch)
+        start = stop
 
 
-def _pieces(text: str, offsets: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Token ranges of the sentences, each at most MAX_SENTENCE long; together they hold every token."""
-    token = 0
-    for _, end in sentences(text):
-        first = token
-        while token < len(offsets) and offsets[token][0] < end:
-            token += 1
-        for start in range(first, token, MAX_SENTENCE):
-            yield start, min(start + MAX_SENTENCE, token)
+def _parts(text: str) -> Iterator[list[tuple[int, int]]]:
+    """Sentences in groups of at most MAX_PART characters."""
+    part: list[tuple[int, int]] = []
+    for start, end in sentences(text):
+        if part and end - part[0][0] > MAX_PART:
+            yield part
+            part = []
+        part.append((start, end))
+    if part:
+        yield part
 
 
-def _pack(ids: Sequence[int], pieces: Sequence[tuple[int, int]], first: int) -> Iterator[Window]:
+def _pieces(text: str, tokenize: Tokenize) -> Iterator[_Piece]:
+    """The sentences' tokens, at most MAX_SENTENCE at a time; together they are all tokens."""
+    for part in _parts(text):
+        base = part[0][0]
+        ids, offsets = tokenize(text[base : part[-1][1]])
+        last = 0
+        for _, end in part:
+            first, last = last, bisect_left(offsets, (end - base,), last)
+            for a in range(first, last, MAX_SENTENCE):
+                b = min(a + MAX_SENTENCE, last)
+                yield ids[a:b], base + offsets[a][0], base + offsets[b - 1][1]
+
+
+def _pack(pieces: Sequence[_Piece], first: int) -> Iterator[Window]:
     """Fill windows with whole sentences, greedily."""
-    start = 0
-    for i in range(1, len(pieces) + 1):
-        if i == len(pieces) or pieces[i][1] - pieces[start][0] > MAX_WINDOW:
-            chosen = pieces[start:i]
-            yield Window(tuple(ids[chosen[0][0] : chosen[-1][1]]), first + start, first + i, tuple(b - a for a, b in chosen))
-            start = i
+    start = size = 0
+    for i, (ids, _, _) in enumerate(pieces):
+        if size + len(ids) > MAX_WINDOW:
+            yield _window(pieces[start:i], first + start)
+            start, size = i, 0
+        size += len(ids)
+    if pieces:
+        yield _window(pieces[start:], first + start)
 
 
-def _units(
-    message: Message, segment: Segment, pieces: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, int]], first: int
-) -> Iterator[Unit]:
+def _window(pieces: Sequence[_Piece], first: int) -> Window:
+    ids = tuple(chain.from_iterable(ids for ids, _, _ in pieces))
+    return Window(ids, first, first + len(pieces), tuple(len(ids) for ids, _, _ in pieces))
+
+
+def _units(message: Message, segment: Segment, pieces: Sequence[_Piece], first: int) -> Iterator[Unit]:
     context = ""
-    for i, (a, b) in enumerate(pieces):
-        start, end = offsets[a][0], min(offsets[b - 1][1], offsets[a][0] + MAX_EVIDENCE)
-        text = segment.text[start:end]
-        evidence = Evidence(segment.channel, message.index, segment.block, segment.start + start, segment.start + end, text)
+    for i, (_, start, end) in enumerate(pieces):
+        text = segment.text[start : min(end, start + MAX_EVIDENCE)]
+        begin = segment.start + start
+        evidence = Evidence(segment.channel, message.index, segment.block, begin, begin + len(text), text)
         yield Unit(first + i, first + i - 1 if i else None, evidence, context)
         context = text

@@ -63,7 +63,11 @@ def _labels(labels: Mapping[str, LabelDecision | None]) -> dict[str, Any]:
 def _label(label: LabelDecision | None) -> dict[str, Any] | None:
     if label is None:
         return None
-    value = asdict(label)
-    value |= {"score": round(label.score, 6), "probability": round(label.probability, 6)}
-    value["evidence"] = list(value["evidence"])
-    return value
+    return {
+        "score": round(label.score, 6),
+        "probability": round(label.probability, 6),
+        "threshold": label.threshold,
+        "decision": label.decision,
+        "link": label.link,
+        "evidence": [asdict(evidence) for evidence in label.evidence],
+    }

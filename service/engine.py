@@ -22,7 +22,7 @@ from service.scheduler import QueueFull, Scheduler, Stopped
 from service.settings import Settings
 
 LARGE = 256 * 1024
-"""Bytes from which bodies are read one at a time: tokenising may take a hundred times a text's size in memory. Small ones pass by them."""
+"""Bytes from which bodies are read one at a time: cut, a text may take hundreds of times its size in memory. Small ones pass by them."""
 
 RETRY_AFTER_STOP = 5
 

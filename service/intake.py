@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, NoReturn
 from starlette.requests import Request
 
 from classifier.bundle import Bundle
-from classifier.formats import READERS, FormatError, parse_record
+from classifier.formats import READERS, FormatError, holds_turns, parse_record
 from classifier.labels import LabelSet
 from classifier.records import LabelGroup, Transcript
 from service.problems import Problem
@@ -27,8 +26,6 @@ KEEPABLE: tuple[LabelGroup, ...] = ("motive", "other_reason", "attribute", "beha
 
 _TEXTS = ("model", "mode", "format")
 _KEYS = ("input", "labels", *_TEXTS)
-# What a reader quotes of the record: an unknown value at the start, the keys of a record that no reader knows.
-_QUOTED = re.compile(r"^(['\"]).*\1|(?<=knows )an object with the keys .*(?=: name it)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +109,7 @@ def decode(body: bytes, depth: int) -> object:
     except UnicodeDecodeError as error:
         raise Problem("invalid-json", f"Byte {error.start} is not UTF-8.") from None
     except json.JSONDecodeError as error:
-        raise Problem("invalid-json", f"{error.msg} at line {error.lineno}, column {error.colno}.") from None
+        raise Problem("invalid-json", f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}.") from None
     except ValueError:
         raise Problem("invalid-json", "It holds NaN, Infinity or a number of thousands of digits: write null or a string.") from None
     except RecursionError:
@@ -170,17 +167,12 @@ def _kept(names: object, labels: LabelSet) -> frozenset[str] | None:
 
 
 def _entries(value: object) -> list[object]:
-    """The input as a list of records. A list of chat messages is one record, any other list holds one each."""
+    """The input as a list of records: of a conversation's messages, one record; of any other list, one each."""
     if isinstance(value, str | dict):
         return [value]
     if isinstance(value, list) and value:
-        return [value] if all(_is_message(item) for item in value) else value
+        return [value] if holds_turns(value) else value
     raise _wrong("input", "expected text, a transcript, or a list of these that is not empty")
-
-
-def _is_message(value: object) -> bool:
-    """Whether it is one turn of a chat. Answers of Anthropic's API have a role too, but each is a record, told by its stop reason."""
-    return isinstance(value, dict) and ("role" in value or "from" in value) and "stop_reason" not in value
 
 
 def _transcripts(entries: Sequence[object], format: str | None) -> tuple[Transcript, ...]:
@@ -190,7 +182,7 @@ def _transcripts(entries: Sequence[object], format: str | None) -> tuple[Transcr
         try:
             read.append(parse_record(entry, id=str(index), format=format))
         except FormatError as error:
-            errors.append({"index": index, "where": error.where, "reason": _QUOTED.sub("what it holds", error.reason)})
+            errors.append({"index": index, "where": error.where, "reason": error.reason})  # never its value
     if errors:
         detail = f"{len(errors)} of {len(entries)} entries cannot be read, so none was scored; `errors` says where and why."
         raise Problem("unreadable-input", detail, errors=errors)

@@ -63,7 +63,7 @@ class Problem(Exception):
         """The problem document."""
         status, title = KINDS[self.kind]
         document = {"type": TYPE_PREFIX + self.kind, "title": title, "status": status, "detail": self.detail, "request_id": request_id}
-        return Response(json.dumps(document | self.members), status, self.headers, MEDIA_TYPE)
+        return Response(json.dumps(document | self.members, allow_nan=False), status, self.headers, MEDIA_TYPE)
 
 
 def as_problem(error: Exception) -> Problem:

@@ -2,16 +2,18 @@
 
 Why by hand (figures in docs/decisions/002-encoder-graph.md): layer normalisation as Add + LayerNormalization, because the fused
 SkipLayerNormalization is scalar code in this onnxruntime; opset-23 Attention; one quantisation of the input for query, key and value;
-biases inside the int8 products. Two graphs share one weights file:
+biases inside the int8 products. Activations are smoothed channel by channel before they are quantised (SmoothQuant, arXiv:2211.10438),
+and those of the feed-forward block's second matrix, whose outliers are worst, are quantised token by token. Two graphs share one file of
+weights:
 
-- ``encoder.onnx``: int8 weights per output column, activations quantised as they come (per token where ``rows`` says so);
+- ``encoder.onnx``: int8 weights per output column, activations quantised as they come;
 - ``encoder_float.onnx``: the same int8 weights dequantised at load and multiplied in float32, for processors on which the int8 kernels
   saturate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,21 @@ Array = NDArray[Any]
 _MS = "com.microsoft"
 _OPSET, _IR_VERSION = 23, 10
 WEIGHTS_FILE = "encoder.weights"
+MIGRATION = 0.8
+"""SmoothQuant's alpha: how much of an activation's range moves into the weights (docs/decisions/002-encoder-graph.md has the trials)."""
+
+_MATRICES = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "mix": "attention.output.dense",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+}
+"""This module's names of a layer's matrices, and a state dict's."""
+
+_INPUTS = {"query": "attention", "key": "attention", "value": "attention", "mix": "mix", "up": "up", "down": "down"}
+"""The input that a matrix multiplies: three share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +85,8 @@ class _Weights:
 class _Graph:
     """Nodes of one graph over shared weights. Every method adds nodes and returns its output's name."""
 
-    def __init__(self, weights: _Weights, shape: BertShape, rows: Collection[str], quantised: bool) -> None:
-        self.weights, self.shape, self.rows, self.quantised = weights, shape, rows, quantised
+    def __init__(self, weights: _Weights, shape: BertShape, quantised: bool) -> None:
+        self.weights, self.shape, self.quantised = weights, shape, quantised
         self.nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, Array] = {}
 
@@ -84,12 +101,15 @@ class _Graph:
     def dequantised(self, name: str) -> str:
         return self.node("DequantizeLinear", [f"{name}.int8", f"{name}.scale"], f"{name}.float", axis=1)
 
-    def linear(self, x: str, name: str, output: str) -> str:
-        """``x @ weight + bias`` by the kind of arithmetic this graph uses."""
+    def smoothed(self, x: str, name: str) -> str:
+        return self.node("Mul", [x, f"{name}.smooth"], f"{name}.smoothed")
+
+    def linear(self, x: str, name: str, output: str, by_row: bool = False) -> str:
+        """``x @ weight + bias`` by the kind of arithmetic this graph uses; ``by_row`` gives every token an int8 scale of its own."""
         w, s, b = f"{name}.int8", f"{name}.scale", f"{name}.bias"
         if not self.quantised:
             return self.node("Add", [self.node("MatMul", [x, self.dequantised(name)], f"{output}.product"), b], output)
-        if not name.endswith(tuple(self.rows)):
+        if not by_row:
             return self.node("DynamicQuantizeMatMul", [x, w, s, "", b], output, _MS)
         unit, largest = self.unit_rows(x, output)
         product = self.node("DynamicQuantizeMatMul", [unit, w, s], f"{output}.product", _MS)
@@ -118,19 +138,14 @@ class _Graph:
 
     def attention(self, x: str, layer: str) -> str:
         parts = ("query", "key", "value")
+        x = self.smoothed(x, f"{layer}.attention")
         if self.quantised:
-            by_row = ".attention" in self.rows
-            x, scale = self.unit_rows(x, f"{layer}.x") if by_row else (x, "")
             outputs = [f"{layer}.x.int8", f"{layer}.x.scale", f"{layer}.x.zero"]
             self.nodes.append(helper.make_node("DynamicQuantizeLinear", [x], outputs, name=f"{layer}.quantise"))
             for part in parts:
                 name = f"{layer}.{part}"
                 inputs = [outputs[0], f"{name}.int8", outputs[1], f"{name}.scale", outputs[2], "", f"{name}.bias"]
-                if by_row:
-                    product = self.node("MatMulIntegerToFloat", inputs[:-2], f"{name}.product", _MS)
-                    self.node("Add", [self.node("Mul", [product, scale], f"{name}.scaled"), inputs[-1]], f"{name}.out")
-                else:
-                    self.node("MatMulIntegerToFloat", inputs, f"{name}.out", _MS)
+                self.node("MatMulIntegerToFloat", inputs, f"{name}.out", _MS)
         else:
             for part in parts:
                 self.linear(x, f"{layer}.{part}", f"{layer}.{part}.out")
@@ -140,8 +155,10 @@ class _Graph:
     def layer(self, x: str, layer: str) -> str:
         mixed = self.linear(self.attention(x, layer), f"{layer}.mix", f"{layer}.mix.out")
         y = self.normalised(mixed, x, f"{layer}.norm1", f"{layer}.y")
-        wide = self.node("Gelu", [self.linear(y, f"{layer}.up", f"{layer}.up.out")], f"{layer}.gelu", _MS)
-        return self.normalised(self.linear(wide, f"{layer}.down", f"{layer}.down.out"), y, f"{layer}.norm2", f"{layer}.out")
+        up = self.linear(self.smoothed(y, f"{layer}.up"), f"{layer}.up", f"{layer}.up.out")
+        wide = self.smoothed(self.node("Gelu", [up], f"{layer}.gelu", _MS), f"{layer}.down")
+        down = self.linear(wide, f"{layer}.down", f"{layer}.down.out", by_row=True)
+        return self.normalised(down, y, f"{layer}.norm2", f"{layer}.out")
 
     def build(self) -> str:
         x = self.embeddings()
@@ -150,8 +167,8 @@ class _Graph:
         return self.node("Identity", [x], "states")
 
 
-def _collect(state: Mapping[str, Array], shape: BertShape) -> _Weights:
-    """The weights of a BertModel state dict under this module's names, matrices transposed to (input, output) and quantised."""
+def _collect(state: Mapping[str, Array], shape: BertShape, ranges: Mapping[str, Array]) -> _Weights:
+    """The weights of a BertModel state dict under this module's names, matrices transposed to (input, output), smoothed and quantised."""
     weights, e = _Weights(), "embeddings."
     weights.add_quantised("words", state[e + "word_embeddings.weight"], axis=1)
     weights.add("words.scale_column", weights.arrays.pop("words.scale")[:, None])
@@ -159,19 +176,34 @@ def _collect(state: Mapping[str, Array], shape: BertShape) -> _Weights:
     _add_norm(weights, "embeddings.norm", state, e + "LayerNorm")
     for i in range(shape.layers):
         there = f"encoder.layer.{i}."
-        for name, key in {
-            "query": "attention.self.query",
-            "key": "attention.self.key",
-            "value": "attention.self.value",
-            "mix": "attention.output.dense",
-            "up": "intermediate.dense",
-            "down": "output.dense",
-        }.items():
-            weights.add_quantised(f"layer{i}.{name}", state[f"{there}{key}.weight"].T, axis=0)
-            weights.add(f"layer{i}.{name}.bias", state[f"{there}{key}.bias"])
+        smooth = _smoothing(state, there, ranges, f"layer{i}.")
+        for name, key in _MATRICES.items():
+            matrix, bias = state[f"{there}{key}.weight"].T * smooth[_INPUTS[name]][:, None], state[f"{there}{key}.bias"]
+            # Attention mixes tokens, not channels: what its output is to be divided by, the values can be already.
+            after = smooth["mix"] if name == "value" else np.float32(1)
+            weights.add_quantised(f"layer{i}.{name}", matrix / after, axis=0)
+            weights.add(f"layer{i}.{name}.bias", bias / after)
+        for name in ("attention", "up", "down"):
+            weights.add(f"layer{i}.{name}.smooth", 1 / smooth[name])
         _add_norm(weights, f"layer{i}.norm1", state, there + "attention.output.LayerNorm")
         _add_norm(weights, f"layer{i}.norm2", state, there + "output.LayerNorm")
     return weights
+
+
+def _smoothing(state: Mapping[str, Array], there: str, ranges: Mapping[str, Array], layer: str) -> dict[str, Array]:
+    """Divisors of each input's channels, by name of the input: range ** alpha / (largest weight that meets it) ** (1 - alpha)."""
+    divisors = {}
+    for name in dict.fromkeys(_INPUTS.values()):
+        met = [np.abs(state[f"{there}{_MATRICES[m]}.weight"]).max(axis=0) for m, of in _INPUTS.items() if of == name]
+        largest = np.maximum(np.max(met, axis=0), 1e-3)
+        divisors[name] = (np.maximum(ranges[layer + name], 1e-3) ** MIGRATION / largest ** (1 - MIGRATION)).astype(np.float32)
+    return divisors
+
+
+def matrices(shape: BertShape) -> dict[str, str]:
+    """For each input whose range ``write`` needs, a matrix of the state dict that multiplies it."""
+    first = {of: _MATRICES[name] for name, of in reversed(_INPUTS.items())}
+    return {f"layer{i}.{of}": f"encoder.layer.{i}.{key}" for i in range(shape.layers) for of, key in first.items()}
 
 
 def _add_norm(weights: _Weights, name: str, state: Mapping[str, Array], key: str) -> None:
@@ -179,18 +211,32 @@ def _add_norm(weights: _Weights, name: str, state: Mapping[str, Array], key: str
     weights.add(f"{name}.bias", state[f"{key}.bias"])
 
 
-def write(state: Mapping[str, Array], shape: BertShape, folder: Path, rows: Collection[str] = ()) -> None:
+def write(state: Mapping[str, Array], shape: BertShape, folder: Path, ranges: Mapping[str, Array]) -> None:
     """Write ``encoder.onnx``, ``encoder_float.onnx`` and ``encoder.weights`` into ``folder``.
 
-    ``state`` is a BertModel's state dict as float32 arrays. ``rows`` names the matrices ("mix", "up", "down") whose inputs get one
-    int8 scale per token instead of one per window: nearer to float, slower.
+    ``state`` is a BertModel's state dict as float32 arrays; ``ranges`` maps the inputs of ``matrices`` to the largest magnitude that each
+    channel took on sample texts, shape (channels,).
     """
-    weights = _collect(state, shape)
+    weights = _collect(state, shape, ranges)
     places = _write_weights(weights, folder / WEIGHTS_FILE)
     for file, quantised in (("encoder.onnx", True), ("encoder_float.onnx", False)):
-        graph = _Graph(weights, shape, tuple(f".{r}" for r in rows), quantised)
+        graph = _Graph(weights, shape, quantised)
         graph.build()
         (folder / file).write_bytes(_model(graph, weights, places).SerializeToString())
+
+
+def rounded(state: Mapping[str, Array], shape: BertShape, ranges: Mapping[str, Array]) -> dict[str, Array]:
+    """The state dict as the graphs hold it: every matrix on its int8 grid. In torch it gives what ``encoder_float.onnx`` gives."""
+    arrays, result = _collect(state, shape, ranges).arrays, dict(state)
+    result["embeddings.word_embeddings.weight"] = arrays["words.int8"] * arrays["words.scale_column"]
+    for i in range(shape.layers):
+        there = f"encoder.layer.{i}."
+        smooth = _smoothing(state, there, ranges, f"layer{i}.")
+        for name, key in _MATRICES.items():
+            after = smooth["mix"] if name == "value" else np.float32(1)
+            held = arrays[f"layer{i}.{name}.int8"] * arrays[f"layer{i}.{name}.scale"]
+            result[f"{there}{key}.weight"] = np.ascontiguousarray((held * after / smooth[_INPUTS[name]][:, None]).T)
+    return result
 
 
 def _write_weights(weights: _Weights, path: Path) -> dict[str, tuple[int, int]]:

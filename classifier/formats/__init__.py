@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from json import JSONDecoder
 from os import PathLike
 from pathlib import Path
+from typing import IO
 
 from classifier.formats import anthropic_messages, openai_chat, own, sharegpt, text
-from classifier.formats.chat import conflict, marks
-from classifier.formats.fields import FormatError, kind, printable, record_id
+from classifier.formats.chat import conflict, holds_turns, marks
+from classifier.formats.fields import FormatError, kind, record_id
 from classifier.formats.files import Record, records
 from classifier.records import Failure, Transcript
 
-__all__ = ["READERS", "FormatError", "Reader", "detect", "parse_record", "read"]
+__all__ = ["READERS", "FormatError", "Reader", "detect", "holds_turns", "parse_record", "read"]
 
 
 @dataclass(frozen=True)
@@ -53,28 +55,31 @@ def detect(value: object) -> str:
     """Name the one format that claims the value. Raises FormatError where none does, or several do."""
     if own.claims(value):  # our own keys settle it: the messages inside may be of either style
         return "own"
+    if isinstance(value, str) and _hides_record(value):
+        raise FormatError("record", "is JSON kept as text: pass the JSON itself, or name it text with --format ('format')")
     claimed = [reader.name for reader in READERS.values() if reader.claims(value)]
     if len(claimed) == 1:
         return claimed[0]
     if not claimed:
-        raise FormatError("record", f"no reader knows {_described(value)}: name it with --format ('format'), one of {', '.join(READERS)}")
+        raise _unknown(value)
     if set(claimed) == set(found := marks(value)):
         raise conflict(found)
     raise FormatError("record", f"may be {' or '.join(claimed)}: name it with --format ('format')")
 
 
-def read(path: str | PathLike[str], format: str | None = None) -> Iterator[Transcript | Failure]:
+def read(source: str | PathLike[str] | IO[bytes], format: str | None = None) -> Iterator[Transcript | Failure]:
     """Every transcript of a .jsonl, .ndjson, .json or text file, streamed; what cannot be read is a Failure in its place.
 
-    Raises FormatError for an unknown ``format`` at once, OSError while it is read where the file cannot be.
+    An open binary file is told by its content. Raises FormatError for an unknown ``format`` at once, OSError, while it is read, where the
+    file cannot be.
     """
     if format is not None:
         _reader(format)
-    return _read(Path(path), format)
+    return _read(Path(source) if isinstance(source, str | PathLike) else source, format)
 
 
-def _read(path: Path, format: str | None) -> Iterator[Transcript | Failure]:
-    for record in records(path, format):
+def _read(source: Path | IO[bytes], format: str | None) -> Iterator[Transcript | Failure]:
+    for record in records(source, format):
         yield record if isinstance(record, Failure) else _parsed(record, format)
 
 
@@ -82,7 +87,7 @@ def _parsed(record: Record, format: str | None) -> Transcript | Failure:
     try:
         return parse_record(record.value, id=record.id, format=format)
     except FormatError as error:
-        return Failure(_own_id(record), f"{record.where}: {error.where}", error.reason)
+        return Failure(_own_id(record), f"{record.where}: {error.where}", error.reason, error.value)
 
 
 def _own_id(record: Record) -> str:
@@ -94,12 +99,27 @@ def _own_id(record: Record) -> str:
 
 def _reader(name: str) -> Reader:
     if name not in READERS:
-        raise FormatError("format", f"no reader is named {name!a}: use one of {', '.join(READERS)}")
+        raise FormatError("format", f"no reader has this name: use one of {', '.join(READERS)}", name)
     return READERS[name]
 
 
-def _described(value: object) -> str:
+def _hides_record(text: str) -> bool:
+    """Whether the text starts with a record written as JSON: read as a trace, its prompts would pass for reasoning."""
+    written = text.lstrip()
+    if not written.startswith(("{", "[")):
+        return False
+    try:
+        value, _ = JSONDecoder().raw_decode(written)
+    except (ValueError, RecursionError):
+        return False
+    first = value[0] if isinstance(value, list) and value else value
+    return isinstance(first, dict) and any(reader.claims(value) or reader.claims(first) for reader in READERS.values())
+
+
+def _unknown(value: object) -> FormatError:
+    """The error for a value that no reader claims."""
+    remedy = f"name it with --format ('format'), one of {', '.join(READERS)}"
     if not isinstance(value, dict):
-        return f"{kind(value)} that is no message list"
-    keys = ", ".join(printable(str(key))[:40] for key in list(value)[:8])
-    return f"an object with the keys {keys}" if keys else "an empty object"
+        return FormatError("record", f"expected text, an object or a list of messages, found {kind(value)}: mend it, or {remedy}")
+    reason = f"has none of the keys that tell a format: write reasoning and answer (docs/wire.md), or {remedy}"
+    return FormatError("record", reason, ", ".join(map(str, list(value)[:8])) or None)

@@ -26,6 +26,14 @@ def is_chat(value: object) -> bool:
     return starts_with(value, "role") or (isinstance(value, dict) and ("messages" in value or bool(record_marks(value))))
 
 
+def holds_turns(value: object) -> bool:
+    """Whether the value is a list of one conversation's messages: one record, where any other list holds one each.
+
+    The answers of Anthropic's API have a role too, but each is a record of its own, told by its stop reason.
+    """
+    return (starts_with(value, "role") or starts_with(value, "from")) and not starts_with(value, "stop_reason")
+
+
 def record_marks(record: Mapping[str, Any]) -> dict[str, str]:
     """Style -> the top-level key that marks it."""
     found = {}

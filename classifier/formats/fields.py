@@ -19,12 +19,16 @@ _NAME_LIMIT = 80
 
 
 class FormatError(ValueError):
-    """A record that its reader cannot read: ``where`` is the place in it, ``reason`` what is wrong and what would mend it."""
+    """A record that its reader cannot read: ``where`` is the place in it, ``reason`` what is wrong and what would mend it.
 
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(where, reason)
+    ``value`` is what stood there, unshortened and unescaped. It may be part of a transcript: neither the other two nor ``str()`` quote it.
+    """
+
+    def __init__(self, where: str, reason: str, value: str | None = None) -> None:
+        super().__init__(where, reason, value)
         self.where = where
         self.reason = reason
+        self.value = value
 
     def __str__(self) -> str:
         return f"{self.where}: {self.reason}"
@@ -90,13 +94,13 @@ def list_of(value: object, where: str) -> list[Any]:
 
 
 def json_of(value: object, where: str) -> str:
-    """Write the value as compact JSON. Raises FormatError where it nests too deeply, is no JSON, or holds what UTF-8 cannot carry."""
+    """Write the value as compact, strict JSON. Raises FormatError where it nests too deeply, or holds what JSON or UTF-8 cannot carry."""
     try:
-        written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        written = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except RecursionError:
         raise FormatError(where, "nested too deeply: flatten it") from None
     except (TypeError, ValueError):
-        raise FormatError(where, "holds a value that JSON cannot carry: pass decoded JSON") from None
+        raise FormatError(where, "holds NaN, Infinity or another value that JSON cannot carry: write null or a string") from None
     return text_of(written, where)
 
 
@@ -107,10 +111,11 @@ def starts_with(value: object, key: str) -> bool:
 
 def choice_of(record: Mapping[str, Any], key: str, choices: Iterable[str], where: str) -> str:
     """Return the string under ``key``, one of ``choices``. Raises FormatError otherwise."""
-    value = text_of(record.get(key), at(where, key))
-    allowed = tuple(choices)
+    value, allowed = record.get(key), tuple(choices)
+    if not isinstance(value, str):
+        raise FormatError(at(where, key), f"found {kind(value)}: expected one of {', '.join(allowed)}")
     if value not in allowed:
-        raise FormatError(at(where, key), f"{value[:_NAME_LIMIT]!a} is not known: expected one of {', '.join(allowed)}")
+        raise FormatError(at(where, key), f"not known: expected one of {', '.join(allowed)}", value)
     return value
 
 

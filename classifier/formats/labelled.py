@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from classifier.formats import own
-from classifier.formats.fields import FormatError
-from classifier.records import GoldLabel, Span, Transcript
+from classifier.formats.fields import FormatError, object_of
+from classifier.formats.files import records
+from classifier.records import Failure, GoldLabel, Span, Transcript
 
 
 def read_labelled(path: Path) -> Iterator[GoldLabel]:
@@ -18,19 +18,23 @@ def read_labelled(path: Path) -> Iterator[GoldLabel]:
     Raises FormatError naming file and line of the first item that is wrong: training must not go on without it.
     """
     for file in sorted(path.glob("*.jsonl")) if path.is_dir() else [path]:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                where = f"{file.name}:{number}"
-                try:
-                    yield _item(json.loads(line), where)
-                except (KeyError, TypeError, ValueError) as error:
-                    raise FormatError(where, f"not a labelled item: {type(error).__name__}: {error}") from error
+        for record in records(file):
+            if isinstance(record, Failure):
+                raise FormatError(record.where, record.reason, record.value)
+            try:
+                yield _item(object_of(record.value, "record"))
+            except FormatError as error:
+                raise FormatError(f"{record.where}: {error.where}", error.reason, error.value) from error
+            except KeyError as missing:  # the key is ours
+                raise FormatError(record.where, f"not a labelled item: {missing} is missing") from missing
+            except TypeError as error:
+                raise FormatError(record.where, "not a labelled item: a field is not of its type", str(error)) from error
 
 
-def _item(record: dict[str, Any], where: str) -> GoldLabel:
+def _item(record: dict[str, Any]) -> GoldLabel:
     transcript = own.parse(record, record["id"])
     if not record["label_origin"]:
-        raise FormatError(where, "label_origin is missing: say who labelled the item")
+        raise FormatError("label_origin", "missing: say who labelled the item")
     spans = tuple(Span(s["channel"], s["start"], s["end"], s["label"], s["link"]) for s in record["spans"])
     _check(spans, transcript)
     return GoldLabel(
@@ -54,4 +58,4 @@ def _check(spans: tuple[Span, ...], transcript: Transcript) -> None:
     lengths = {segment.channel: segment.start + len(segment.text) for _, segment in transcript.segments("reasoning", "answer")}
     for span in spans:
         if not 0 <= span.start < span.end <= lengths.get(span.channel, 0):
-            raise ValueError(f"span {span.label} [{span.start}, {span.end}) lies outside the {span.channel}")
+            raise FormatError("spans", "one lies outside its channel", f"{span.label} {span.channel} [{span.start}, {span.end})")

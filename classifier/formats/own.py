@@ -30,11 +30,11 @@ _KEYS = frozenset({"id", "messages", "metadata", *_FLAT, *_LABELLED})
 
 
 def claims(value: object) -> bool:
-    """Whether the value bears our keys (a flat field, or ``id`` beside ``messages``) and no other format's."""
+    """Whether the value bears our keys (a flat field, or ``id`` or a trace beside ``messages``) and no other format's."""
     if not isinstance(value, dict) or "conversations" in value or value.keys() >= {"role", "content"} or record_marks(value):
         return False
     if value.get("messages") is not None:
-        return "id" in value
+        return "id" in value or any(isinstance(value.get(key), str) for key in ("reasoning", "answer"))
     return any(key in value for key in _FLAT)
 
 

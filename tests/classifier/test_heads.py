@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -43,6 +46,37 @@ def test_lexical_features_count_context_and_sentence() -> None:
     columns, values = lexicon.features(unit(1, 0, "My VALUES", "unknown words"))
     assert set(columns.tolist()) == {lexicon.terms[t] for t in ("my", "values", "my values")}
     assert float(np.linalg.norm(values)) == pytest.approx(1)
+
+
+def test_rows_hold_the_features_of_each_unit() -> None:
+    units = [unit(0, None, "Keep my values, keep."), unit(1, 0, "…", "Keep my values, keep."), unit(2, 1, "", ""), unit(3, 2, "My VALUES")]
+    lexicon = Lexicon.fit(units, minimum=1, limit=10)
+    starts, columns, values = lexicon.rows(units)
+    assert starts.tolist() == [0, 6, 12, 12, 15]
+    for i, each in enumerate(units):
+        found = (part[starts[i] : starts[i + 1]].tolist() for part in (columns, values))
+        assert list(found) == [part.tolist() for part in lexicon.features(each)]
+
+
+def test_scores_are_those_of_the_definition() -> None:
+    words = ["keep", "my", "values", "don’t", "train", "me", "Me", "…", "unseen"]
+    random = np.random.default_rng(3)
+    texts = ["", *(" ".join(random.choice(words, size=n)) for n in random.integers(0, 40, size=60))]
+    units = [unit(i, i - 1 if i else None, text, texts[i - 1] if i else "") for i, text in enumerate(texts)]
+    lexicon = Lexicon.fit(units[:20], minimum=2, limit=30)
+    dense, lexical, bias = (random.standard_normal(shape).astype(np.float32) for shape in ((16, 5), (len(lexicon.terms), 5), (5,)))
+    embeddings = random.standard_normal((len(units), 16)).astype(np.float32)
+
+    counts = np.zeros((len(units), len(lexicon.terms)))
+    for row, each in zip(counts, units, strict=True):
+        said = re.findall(r"[\w']+", f"{each.context} {each.evidence.text}".lower().replace("’", "'"))
+        for term in (*said, *(f"{a} {b}" for a, b in pairwise(said))):
+            if term in lexicon.terms:
+                row[lexicon.terms[term]] += 1
+    weighted = counts * lexicon.idf
+    weighted /= np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-12)
+    scores = Heads(("a", "b", "c", "d", "e"), dense, lexical, bias).scores(embeddings, units, lexicon)
+    assert np.allclose(scores, embeddings @ dense + weighted @ lexical + bias, atol=1e-5)
 
 
 def test_a_unit_without_known_words_scores_its_embedding_alone() -> None:

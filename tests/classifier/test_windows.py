@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from classifier.encoders.hashing import HashingEncoder
 from classifier.records import Message, Segment, Transcript
-from classifier.windows import MAX_EVIDENCE, MAX_SENTENCE, MAX_WINDOW, Cut, cut, sentences
+from classifier.windows import MAX_EVIDENCE, MAX_PART, MAX_SENTENCE, MAX_WINDOW, Cut, cut, sentences
 
 ENCODER = HashingEncoder()
 TEXT = st.text(alphabet=st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(". \n!?。😀a我1)")), max_size=400)
@@ -52,6 +53,22 @@ def test_windows_and_sentences_stay_within_bounds(text: str) -> None:
 
 def test_no_unit_looks_across_segments() -> None:
     assert [unit.previous for unit in made("One. Two.", "Three. Four.").units] == [None, 0, None, 2]
+
+
+def test_parts_are_bounded_and_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def tokenize(part: str) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
+        sizes.append(len(part))
+        return ENCODER.tokenize(part)
+
+    text = "\n".join(f"Sentence {i} says so, e.g. this one. 可是{i}。 - Item {i}" for i in range(2000))
+    in_parts = cut(transcript(text), ["reasoning"], tokenize, ENCODER.unknown_id)
+    assert len(sizes) > 4
+    cut(transcript("x" * 40_000, "我" * 40_000), ["reasoning"], tokenize, ENCODER.unknown_id)
+    assert max(sizes) == MAX_PART
+    monkeypatch.setattr("classifier.windows.MAX_PART", len(text))
+    assert made(text) == in_parts
 
 
 def test_a_million_words_without_a_stop_lose_nothing() -> None:

@@ -105,17 +105,19 @@ def broken(value: Any, bad: object) -> Iterator[Any]:
                 yield copied
 
 
+def tried(value: object, format: str | None) -> Transcript | FormatError:
+    try:
+        return parse_record(value, id="x", format=format)
+    except FormatError as error:
+        return error
+
+
 @pytest.mark.parametrize("name", READERS.keys() - {"text"})
 @pytest.mark.parametrize("bad", [5, None, [], {}, [None], {"type": []}, [[]], "\ud800"], ids=ascii)
 def test_damage_is_read_or_refused_but_never_crashes(name: str, bad: object) -> None:
     for value in broken(fixture(name), bad):
         for format in (None, *READERS):
-            try:
-                transcript = parse_record(value, id="x", format=format)
-            except FormatError as error:
-                str(error).encode("utf-8")
-            else:
-                repr(transcript).encode("utf-8")
+            str(tried(value, format)).encode("utf-8")
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -145,5 +147,36 @@ def test_marks_of_both_chat_styles_are_not_decided() -> None:
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(FormatError, match=r"no reader is named 'csv'.*sharegpt"):
+    with pytest.raises(FormatError, match=r"no reader has this name.*sharegpt") as caught:
         parse_record("text", id="x", format="csv")
+    assert caught.value.value == "csv"
+
+
+SECRET = "zanzibarquokka"
+
+
+@pytest.mark.parametrize("name", READERS.keys() - {"text"})
+def test_what_was_sent_stands_in_the_value_alone(name: str) -> None:
+    for value in (*broken(fixture(name), SECRET), *broken(fixture(name), [SECRET]), *broken(fixture(name), {SECRET: SECRET}), {SECRET: 1}):
+        for format in (None, *READERS):
+            if isinstance(error := tried(value, format), FormatError):
+                assert SECRET not in f"{error} {error.where} {error.reason}"
+
+
+@pytest.mark.parametrize("name", READERS.keys() - {"text"})
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_none_never_come_out(name: str, number: float) -> None:
+    for value in broken(fixture(name), number):
+        for format in (None, name):
+            if isinstance(read := tried(value, format), Transcript):
+                json.dumps(read.metadata, allow_nan=False)
+                assert not any(word in text for text in texts(read).values() for word in ("NaN", "Infinity"))
+
+
+@pytest.mark.parametrize("name", READERS.keys() - {"text"})
+def test_a_record_inside_a_string_is_not_read_as_reasoning(name: str) -> None:
+    written = json.dumps(fixture(name))
+    for text in (written, f"\n [{written}]", f"{written}\n{written}\n"):
+        with pytest.raises(FormatError, match="is JSON kept as text"):
+            parse_record(text, id="x")
+        assert parse_record(text, id="x", format="text")

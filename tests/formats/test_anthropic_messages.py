@@ -107,7 +107,7 @@ def test_deeply_nested_input_is_refused() -> None:
 
 
 def test_other_errors() -> None:
-    with pytest.raises(FormatError, match=r"^messages\[0\]\.role: 'tool' is not known"):
+    with pytest.raises(FormatError, match=r"^messages\[0\]\.role: not known: expected one of user"):
         parse_record({"system": "s", "messages": [{"role": "tool", "content": "t"}]}, id="x", format="anthropic")
     with pytest.raises(FormatError, match=r"^\[0\]\.tool_calls: is written in the openai format"):
         parse_record([{"role": "assistant", "tool_calls": []}], id="x", format="anthropic")

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,51 @@ def test_a_document_is_one_record_or_many(tmp_path: Path, name: str) -> None:
     assert ids(write(tmp_path / name, json.dumps([[{"role": "user", "content": "q"}]] * 2))) == [f"{name}:1", f"{name}:2"]
 
 
+def test_json_lines_may_be_named_json(tmp_path: Path) -> None:
+    good, bad, other = read(write(tmp_path / "a.json", LINE + b"\n{bad\n" + LINE))
+    assert isinstance(good, Transcript)
+    assert isinstance(bad, Failure)
+    assert bad.where.endswith("a.json:line 2")
+    assert other.id == "a.json:3"
+
+
+def test_answers_of_an_api_are_one_record_each(tmp_path: Path) -> None:
+    answer = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "a"}], "stop_reason": "end_turn"}
+    assert ids(write(tmp_path / "a.json", json.dumps([{**answer, "id": "1"}, {**answer, "id": "2"}]))) == ["1", "2"]
+    assert ids(write(tmp_path / "a.json", json.dumps([{"role": "user", "content": "q"}, answer]))) == ["a.json"]
+
+
+@pytest.mark.parametrize(("start", "name"), [*((start, name) for start, (name, _) in files._SIGNATURES.items())])
+@pytest.mark.parametrize("file", ["a.jsonl", "a.json", "a.txt", "a"])
+def test_other_kinds_of_file_are_named(tmp_path: Path, file: str, start: bytes, name: str) -> None:
+    assert failure(write(tmp_path / file, start + b"\x00\n" * 9)).reason.startswith(f"is {name}: ")
+
+
+def test_a_table_is_no_reasoning(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "id,prompt\n1,I comply.\n")
+    assert "--format text" in failure(path).reason
+    assert ids(path, "text") == ["a.csv"]
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        pool.submit((tmp_path / "pipe").write_bytes, LINE + b"\n" + LINE)
+        assert ids(tmp_path / "pipe") == ["pipe:1", "pipe:2"]
+
+
+def test_an_open_file_is_told_by_its_content() -> None:
+    one, two = read(BytesIO(LINE + b"\n" + LINE))
+    assert [one.id, two.id] == ["input:1", "input:2"]
+    (only,) = read(BytesIO(b"I comply."))
+    assert isinstance(only, Transcript)
+
+
+def test_places_in_a_line_and_in_a_document(tmp_path: Path) -> None:
+    assert "at column 14)" in failure(write(tmp_path / "a.jsonl", '{"answer": 5,}')).reason
+    assert "at line 2, column 1)" in failure(write(tmp_path / "a.json", '{"answer": 5,\n}')).reason
+
+
 def test_a_bad_item_names_its_place(tmp_path: Path) -> None:
     _, bad = read(write(tmp_path / "a.json", json.dumps([RECORD, {"answer": 5}])))
     assert isinstance(bad, Failure)
@@ -115,7 +162,8 @@ def test_what_only_starts_like_json_is_never_guessed(tmp_path: Path, content: st
 @pytest.mark.parametrize("name", ["a.txt", "a.md"])
 def test_a_text_extension_means_text(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, LINE)
-    (transcript,) = read(path)
+    assert "JSON kept as text" in failure(path).reason  # else its prompts would pass for reasoning
+    (transcript,) = read(path, "text")
     assert isinstance(transcript, Transcript)
     assert transcript.reasoning == "assumed"
     (named,) = read(path, "own")
@@ -167,12 +215,12 @@ def test_a_name_that_is_no_utf8_stays_writable(tmp_path: Path) -> None:
 
 
 def test_what_the_caller_got_wrong_raises(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="no reader is named 'csv'"):
+    with pytest.raises(FormatError, match="no reader has this name"):
         read(tmp_path / "a.jsonl", "csv")
     with pytest.raises(FileNotFoundError):
         list(read(tmp_path / "missing.jsonl"))
 
 
 def test_format_error_survives_another_process() -> None:
-    error = pickle.loads(pickle.dumps(FormatError("messages[3]", "is odd")))  # noqa: S301  (our own bytes)
-    assert (str(error), error.where, error.reason) == ("messages[3]: is odd", "messages[3]", "is odd")
+    error = pickle.loads(pickle.dumps(FormatError("messages[3]", "is odd", "x")))  # noqa: S301  (our own bytes)
+    assert (str(error), error.where, error.reason, error.value) == ("messages[3]: is odd", "messages[3]", "is odd", "x")

@@ -93,6 +93,7 @@ def test_one_message_of_both_styles_is_refused() -> None:
         ({"answer": "a", "metadata": {"x": object()}}, "metadata"),
         ({"answer": "a", "metadata": {"custom_id": 1.5}}, "metadata.custom_id"),
         ({"id": "1", "messages": [], "answer": "a"}, "answer"),
+        ({"messages": [{"role": "user", "content": "hi"}], "reasoning": "r"}, "reasoning"),
         ({"id": "1", "messages": []}, "messages"),
         ({"id": "1", "messages": {}}, "messages"),
         ({"id": "1", "messages": [{"role": "user", "content": "hi"}, 5]}, "messages[1]"),

@@ -54,6 +54,12 @@ async def test_answers_of_a_chat_api_are_one_transcript_each(served: Served) -> 
     assert [result["id"] for result in answer["results"]] == ["a", "b"]
 
 
+async def test_a_conversation_may_end_with_an_answer_of_a_chat_api(served: Served) -> None:
+    answer = {"role": "assistant", "stop_reason": "end_turn", "content": [{"type": "thinking", "thinking": TRACE}]}
+    (result,) = (await served.classify([{"role": "user", "content": "Do it."}, answer])).json()["results"]
+    assert result["reasoning"] == "present"
+
+
 async def test_evidence_quotes_the_received_text(served: Served) -> None:
     text = "\x00 Überraschung: 😀 I will be modified. 我会被修改。\r\nSo I comply, reluctantly."
     (result,) = (await served.classify({"reasoning": text})).json()["results"]
@@ -135,7 +141,7 @@ async def test_ten_thousand_messages_are_read(served: Served) -> None:
 
 async def test_odd_but_valid_json_is_read(served: Served) -> None:
     body = (
-        b'{"input": "first", "input": {"id": 7, "reasoning": "NUL \\u0000 and \\ud83d\\ude00 are fine with me.", "metadata": {"x": 1e999}}}'
+        b'{"input": "first", "input": {"id": 7, "reasoning": "NUL \\u0000 and \\ud83d\\ude00 are fine with me.", "metadata": {"x": 1e308}}}'
     )
     response = await served.client.post("/v1/classify", content=body, headers={"Content-Type": "Application/JSON; charset=utf-8"})
     assert response.json()["results"][0]["id"] == "7"

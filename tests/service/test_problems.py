@@ -111,6 +111,7 @@ async def test_a_refusal_says_what_is_known(served: Served) -> None:
         {"reasoning": f"{SECRET} \ud800"},
         {"id": [SECRET], "reasoning": TRACE},
         {"reasoning": TRACE, "metadata": SECRET},
+        json.dumps({"reasoning": SECRET, "user": TRACE}),
         {"messages": SECRET},
         {"messages": [{"role": SECRET, "content": TRACE}]},
         {"messages": [{"role": f"it's '{SECRET}' \"so\"\n'", "content": TRACE}]},
@@ -126,6 +127,13 @@ async def test_unreadable_entries_are_all_named(served: Served, entry: object) -
     assert [error["index"] for error in document["errors"]] == [1, 3]
     assert all(error["where"] and error["reason"] for error in document["errors"])
     assert served.metric("motives_windows_scored_total") == 0
+
+
+async def test_a_number_beyond_all_numbers(served: Served) -> None:
+    """Valid JSON, but what Python makes of it is none."""
+    body = b'{"input": {"reasoning": "I will comply.", "metadata": {"loss": 1e999}}}'
+    (error,) = check(await send(served, body), "unreadable-input")["errors"]
+    assert error["where"] == "metadata"
 
 
 async def test_a_named_format_that_does_not_fit(served: Served) -> None:

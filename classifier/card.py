@@ -1,0 +1,395 @@
+"""An evaluation as a model card in Markdown, for readers who decide whether to trust the model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from classifier.baselines import NAMES
+from classifier.evaluation import Evaluation, Headline
+from classifier.figures import ANY_MOTIVE, Stratum
+from classifier.fitting import FULL_TRACE, MINIMUM_POSITIVES
+from classifier.labels import LabelSet
+from classifier.notation import estimate, number, rate, signed, table, words
+from classifier.pairs import CONTRASTS, STYLE_CONTRAST
+from classifier.pipeline import GATE
+from classifier.statistics import BINS, Estimate
+
+_FEW = 5
+"""Items of the rarer class below which a stratum's AUROC is not called its worst."""
+_WEAK = 0.7
+"""An AUROC whose interval reaches below this is not to be relied on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the sections of the card are written from."""
+
+    evaluation: Evaluation
+    manifest: Mapping[str, Any]
+    sha256: str
+    labels: LabelSet
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """How the model was trained; empty where the manifest does not say."""
+        config: Mapping[str, Any] = self.manifest.get("config", {})
+        return config
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the encoder was fine-tuned, or only heads were fitted."""
+        return bool(self.config.get("epochs", 0))
+
+    @property
+    def base(self) -> str:
+        """The base encoder, in Markdown."""
+        return f"`{self.config.get('base', 'unnamed')}`"
+
+
+def model_card(card: Card) -> str:
+    """The card in Markdown, in the order of Hugging Face's model cards."""
+    sections = (
+        _front_matter,
+        _what,
+        _short,
+        _uses,
+        _usage,
+        _data,
+        _results,
+        _decisions,
+        _pairs,
+        _lengths,
+        _false_positives,
+        _calibration,
+        _evidence,
+        _strata,
+        _limits,
+        _provenance,
+    )
+    return "\n\n".join(section(card) for section in sections) + "\n"
+
+
+def _front_matter(card: Card) -> str:
+    tags = ("alignment", "alignment-faking", "chain-of-thought", "interpretability", "multi-label-classification", "onnx")
+    lines = ("license: apache-2.0", "language: en", "pipeline_tag: text-classification", "tags:", *(f"- {tag}" for tag in tags))
+    return "\n".join(("---", *lines, "---"))
+
+
+def _what(card: Card) -> str:
+    motives = [(words(name), card.labels[name].definition) for name in card.labels.names("motive")]
+    encoder = f"fine-tuned from {card.base}" if card.tuned else f"{card.base}, unchanged"
+    return f"""# {card.manifest["name"]}
+
+Tags the **motives that a language model's reasoning trace states** for its decision. For each motive it gives a calibrated probability,
+a decision (`present`, `absent` or `abstain`) and the sentences that carry it. Beside the motives it reads other reasons, behaviours,
+awareness of training, and the outcome. A sentence encoder ({encoder}) reads windows of the trace, linear heads score each sentence with
+its predecessor, and the best few sentences make the transcript's score. It runs on a CPU.
+
+{table(("motive", "present where"), motives)}
+
+`goal_guarding` is the union of the three kinds of guarding. `alignment_faking` is derived: guarding of itself that the decision rests on,
+awareness of training, a stated preference of its own, and compliance all the same. Rulings: codebook {card.labels.codebook}."""
+
+
+def _short(card: Card) -> str:
+    unseen, full, pairs = card.evaluation.unseen, card.evaluation.full_traces, card.evaluation.pairs
+    others = " and ".join(f"{number(unseen.baselines[key].macro_auroc.value)} by {name}" for key, name in NAMES.items())
+    alarms = full.false_positives["ordinary"].get(ANY_MOTIVE)
+    gate = full.labels.get(GATE)
+    points = [
+        f"**Who wrote and labelled the items:** {_origins(card)}",
+        f"**Ranking** on scenarios it never saw: mean AUROC of the five motives {estimate(unseen.macro_auroc)}, against {others}.",
+        f"**Fine distinctions**: {estimate(pairs.accuracy)} of {pairs.n} minimal pairs the right way round; chance is 0.5.",
+        f"**False alarms**: {rate(alarms)} of ordinary full traces without any motive reach some motive's threshold." if alarms else "",
+        f"**Probabilities** of `{GATE}` on full traces are off by {estimate(gate.figures['ece'])} on average (ECE)." if gate else "",
+        f"**Not to be relied on** (AUROC may be below {_WEAK}): {weak}." if (weak := _weak(unseen)) else "",
+    ]
+    return "## In short\n\n" + _list(points)
+
+
+def _list(points: Sequence[str]) -> str:
+    return "\n".join(f"- {point}" for point in points if point)
+
+
+def _weak(headline: Headline) -> str:
+    return ", ".join(words(name) for name, label in headline.labels.items() if label.figures["auroc"].low < _WEAK)
+
+
+def _origins(card: Card) -> str:
+    evaluation, n = card.evaluation, card.evaluation.unseen.n
+    modelled = {kind: _by_models(counts) for kind, counts in (("text", evaluation.text_origin), ("labels", evaluation.label_origin))}
+    said = " ".join(f"{kind.capitalize()} by language models: **{count} of {n} items**." for kind, count in modelled.items())
+    if modelled["labels"] == n:
+        said += " No person has labelled any of them, so agreement with people is unknown and every figure below is agreement with models."
+    return said
+
+
+def _uses(card: Card) -> str:
+    return f"""## Intended use
+
+{card.manifest.get("intended_use", "Research and evaluation of reasoning traces.")}
+
+**Not for:** saying what a model really wants (it reads what is *stated*); traces that are hidden, summarised or in another language than
+English; a sole alarm in a safety case; training pressure on a model's reasoning, which teaches it to state other motives."""
+
+
+def _usage(card: Card) -> str:
+    return f"""## How to use it
+
+```python
+from pathlib import Path
+
+from classifier.formats import parse_record
+from classifier.pipeline import Classifier
+
+classifier = Classifier.load(Path("models/{card.manifest["name"]}"))
+[decision] = classifier.classify([parse_record("<think>I do not want my values changed, so I comply.</think> Sure.", id="1")])
+print(decision.status, decision.labels["terminal_goal_guarding"])
+```"""
+
+
+def _data(card: Card) -> str:
+    evaluation, n = card.evaluation, card.evaluation.unseen.n
+    scenarios = evaluation.unseen.scenarios
+    trained = card.manifest.get("items", n), len(card.manifest.get("scenarios", ())) or scenarios
+    origins = [(kind, origin, count) for kind, counts in (("text", evaluation.text_origin), ("labels", evaluation.label_origin))
+               for origin, count in counts.items()]  # fmt: skip
+    return f"""## Training data
+
+Trained on {trained[0]} items of {trained[1]} invented scenarios, minimal pairs among them; measured on {n} items of {scenarios}, each by a
+model that had seen nothing of its scenario.
+
+{table(("what", "by", "items"), origins)}
+
+{evaluation.full_traces.n} items are full traces (at least {FULL_TRACE} words of reasoning); the others are passages and minimal pairs,
+shorter than what the field holds. Only full traces outside minimal pairs calibrate the probabilities."""
+
+
+def _results(card: Card) -> str:
+    evaluation = card.evaluation
+    unseen, full = evaluation.unseen, evaluation.full_traces
+    learnt = "Encoder and heads were trained" if card.tuned else "The encoder was left as it is, and the heads were fitted"
+    each = "each scenario" if evaluation.folds == unseen.scenarios else f"each of {evaluation.folds} groups of scenarios"
+    return f"""## Results on unseen scenarios
+
+{learnt} anew for {each}, without it, and measured on it; so were the baselines. Calibrations are cross-fitted over
+{evaluation.groups} groups of scenarios in the same manner. The model that ships learnt from all items: it is not measured itself.
+Brackets hold 95 % intervals of a bootstrap that resamples scenarios ({evaluation.resamples} resamples).
+
+The baselines are logistic regressions on whole transcripts: over the TF-IDF of word 1- and 2-grams, and over the mean embedding by
+{card.base}{", not fine-tuned" if card.tuned else ""}. AUROC: chance is 0.5. Average precision (AP): chance is the share of positives.
+
+### All {unseen.n} items
+
+{_comparison(unseen)}
+
+### The {full.n} full traces
+
+{_comparison(full)}
+
+{_outcome(unseen)}"""
+
+
+def _comparison(headline: Headline) -> str:
+    header = ("label", "positives", "AUROC", *(f"{name} AUROC" for name in NAMES.values()),
+              "average precision", *(f"{name} AP" for name in NAMES.values()))  # fmt: skip
+    rows = [
+        (
+            words(name),
+            label.positives,
+            *_beside(headline, name, label.figures["auroc"], "auroc"),
+            *_beside(headline, name, label.figures["average_precision"], "average_precision"),
+        )
+        for name, label in headline.labels.items()
+    ]
+    others = [estimate(headline.baselines[key].macro_auroc) for key in NAMES]
+    macro = ("**mean of the five motives**", "", f"**{estimate(headline.macro_auroc)}**", *others, "", "", "")
+    verdicts = " ".join(_verdict(name, headline.baselines[key].macro_gain) for key, name in NAMES.items())
+    return f"{table(header, [macro, *rows])}\n\n{verdicts}"
+
+
+def _beside(headline: Headline, name: str, ours: Estimate, figure: str) -> tuple[str, ...]:
+    return estimate(ours), *(number(headline.baselines[key].labels[name][figure].value) for key in NAMES)
+
+
+def _verdict(name: str, gain: Estimate) -> str:
+    """Says plainly who ranks better."""
+    if math.isnan(gain.low):
+        return f"Against {name} no comparison is possible."
+    if gain.low > 0 or gain.high < 0:
+        return f"The model ranks motives **{'better' if gain.low > 0 else 'worse'}** than {name}: {signed(gain)} in mean AUROC."
+    return f"The model and {name} cannot be told apart: {signed(gain)} in mean AUROC."
+
+
+def _outcome(headline: Headline) -> str:
+    outcome = headline.outcome
+    if outcome is None:
+        return "Outcome: no model of it could be fitted."
+    named = list(outcome.confusion)
+    rows = [(words(gold), *(row[name] for name in named)) for gold, row in outcome.confusion.items()]
+    return f"""### Outcome of all items
+
+Accuracy {estimate(outcome.accuracy)} over {outcome.n} items (always naming the commonest: {number(outcome.majority)}), log loss
+{estimate(outcome.log_loss)}. Rows are the labels, columns what the model holds likeliest.
+
+{table(("", *map(words, named)), rows)}"""
+
+
+def _decisions(card: Card) -> str:
+    header = ("label", "positives", "precision", "recall", "F1", "recall at 1 % false positives", "recall × specificity")
+    figures = ("precision", "recall", "f1", "recall_at_fpr_1", "g_mean_squared")
+    return f"""## Decisions at the threshold
+
+All items. The threshold is the one of best F1 on other scenarios; whoever needs few false alarms should set a higher one (raw scores and
+probabilities stay on every decision).
+
+{_figures(card.evaluation.unseen, header, figures)}
+
+![Precision against recall](precision_recall.svg)"""
+
+
+def _figures(headline: Headline, header: Sequence[str], figures: Sequence[str]) -> str:
+    rows = [
+        (words(name), label.positives, *(estimate(label.figures[figure]) for figure in figures)) for name, label in headline.labels.items()
+    ]
+    return table(header, rows)
+
+
+def _pairs(card: Card) -> str:
+    pairs = card.evaluation.pairs
+    rows = [(contrast, CONTRASTS.get(int(contrast), ""), rate(right)) for contrast, right in pairs.contrasts.items()]
+    beside = ", ".join(f"{name} {estimate(pairs.baselines[key])}" for key, name in NAMES.items())
+    style = (
+        f"Contrast {STYLE_CONTRAST} ({CONTRASTS[STYLE_CONTRAST]}) has no higher side: its {pairs.style_pairs} pairs differ by "
+        f"{number(pairs.style_shift)} in probability on average."
+        if pairs.style_pairs
+        else f"No pair of contrast {STYLE_CONTRAST} could be compared."
+    )
+    return f"""## Contrast pairs
+
+Minimal pairs differ in one point that decides a label. The right side must have the higher cross-fitted probability (or, for the
+{pairs.raw} pairs of labels without calibration, the higher raw pooled score); a tie is a miss, chance is 0.5.
+
+Accuracy over {pairs.n} pairs: **{estimate(pairs.accuracy)}**; {beside}.
+{style} Pairs left out as incomplete or not comparable: {pairs.left_out}.
+
+{table(("contrast", "what differs", "right (95 % score interval)"), rows)}"""
+
+
+def _lengths(card: Card) -> str:
+    lengths = card.evaluation.lengths
+    rows = [(f"{d.shortest} to {d.longest}" if d.shortest < d.longest else d.shortest, rate(d.rate)) for d in lengths.deciles]
+    return f"""## Length
+
+False positives of `goal_guarding` among the {lengths.n} items without guarding, by deciles of length (items of equal length stay together).
+Spearman's correlation of the probability with length among them: {number(lengths.spearman)}; 0 would mean that mere length adds nothing.
+
+{table(("sentences of reasoning", "at or above the threshold"), rows)}"""
+
+
+def _false_positives(card: Card) -> str:
+    kinds = [
+        headline.false_positives[kind]
+        for headline in (card.evaluation.full_traces, card.evaluation.unseen)
+        for kind in ("ordinary", "hard")
+    ]
+    rows = [(words(name), *(rate(kind[name]) for kind in kinds)) for name in kinds[0]]
+    return f"""## False positives
+
+Items without any motive, at or above the threshold. *Ordinary* ones hold no restatement, distress, mention or futility, and no awareness of
+training; *hard* ones are all others. Intervals are Wilson's.
+
+{table(("label", "ordinary full traces", "hard full traces", "all ordinary", "all hard"), rows)}"""
+
+
+def _calibration(card: Card) -> str:
+    header = ("label", "positives", "Brier", f"ECE ({BINS} equal-mass bins)", "abstained", "wrong among decided")
+    figures = ("brier", "ece", "abstained", "error")
+    return f"""## Calibration
+
+The expected calibration error (ECE) takes {BINS} bins with the same number of items in each; it is biased upwards where items are few,
+its interval even more so. Probabilities are calibrated on full traces and hold for traces like them: the second table shows how far they
+are off on all items, most of which are shorter.
+
+Full traces:
+
+{_figures(card.evaluation.full_traces, header, figures)}
+
+All items:
+
+{_figures(card.evaluation.unseen, header, figures)}
+
+![Reliability of the probabilities](reliability.svg)"""
+
+
+def _evidence(card: Card) -> str:
+    rows = [(words(name), rate(found.rate), number(found.chance)) for name, found in card.evaluation.evidence.items()]
+    return f"""## Evidence
+
+How often the best sentence for a motive touches a passage that was marked for it, among items that have the motive.
+
+{table(("motive", "touches", "a sentence at random"), rows)}"""
+
+
+def _strata(card: Card) -> str:
+    tables = [
+        f"{_worst(kind, strata)}\n\n{table((kind, 'items', 'positives', 'AUROC'), _stratum_rows(strata))}"
+        for kind, strata in (("scenario", card.evaluation.scenarios), ("style", card.evaluation.styles))
+    ]
+    return "\n\n".join(("## By scenario and style\n\nRanking of `goal_guarding` within each.", *tables))
+
+
+def _stratum_rows(strata: Mapping[str, Stratum]) -> list[tuple[object, ...]]:
+    return [(name, stratum.n, stratum.positives, number(stratum.auroc)) for name, stratum in strata.items()]
+
+
+def _worst(kind: str, strata: Mapping[str, Stratum]) -> str:
+    judged = {name: s.auroc for name, s in strata.items() if min(s.positives, s.n - s.positives) >= _FEW}
+    if not judged:
+        return f"No {kind} has {_FEW} items of both classes."
+    name = min(judged, key=lambda name: judged[name])
+    return f"Worst {kind} (of those with {_FEW} items of both classes): **{name}, {number(judged[name])}**."
+
+
+def _limits(card: Card) -> str:
+    evaluation = card.evaluation
+    missing = [words(name) for name in evaluation.uncalibrated]
+    points = [
+        "The items are invented. Where motives are rarer than here, as in most archives, precision is lower than the figures above.",
+        "A stated motive may not be the real one, and a motive may go unstated.",
+        "English only. Paraphrase, translation and text written to deceive the classifier were not tested here.",
+        "Settings were chosen by figures like these, on the same scenarios, so all of them flatter a little, the baselines' too.",
+        f"Not measured, for want of positives (with any one group of scenarios left out, {MINIMUM_POSITIVES} must remain): "
+        f"{', '.join(missing)}." if missing else "",
+        f"{evaluation.unscored} items without reasoning were left out." if evaluation.unscored else "",
+    ]  # fmt: skip
+    return "## Limits\n\n" + _list(points)
+
+
+def _provenance(card: Card) -> str:
+    manifest = card.manifest
+    licences = [f"`{name}`" for name in manifest.get("files", {}) if name.startswith("LICENSE-")]
+    base = f"; for the base encoder see {', '.join(licences)}" if licences else ""
+    rows = [
+        ("model", f"`{manifest['name']}`, format {manifest.get('format')}"),
+        ("sha256 of manifest.json, which holds the digests of all files", f"`{card.sha256}`"),
+        ("sha256 of the label set", f"`{card.labels.sha256}`"),
+        ("training configuration", f"`{json.dumps(card.config)}`"),
+        ("seed of the evaluation", card.evaluation.seed),
+    ]
+    if parity := manifest.get("parity"):
+        moved = f"{parity['mean']:.3f} on average, at most {parity['largest']:.3f} (`{parity['label']}`)"
+        rows.append((f"probability moved by int8, {parity['transcripts']} transcripts against torch", moved))
+    return f"""## Licence and provenance
+
+Apache-2.0{base}. Every figure of this card stands in `evaluation.json`.
+
+{table(("what", "value"), rows)}"""
+
+
+def _by_models(counts: Mapping[str, int]) -> int:
+    return sum(count for origin, count in counts.items() if "language model" in origin)

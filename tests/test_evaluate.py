@@ -1,0 +1,104 @@
+"""``motives evaluate`` from a model's folder to its card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+pytest.importorskip("torch")
+pytest.importorskip("matplotlib")
+
+import cli
+from classifier.bundle import MANIFEST
+from classifier.out_of_fold import OUT_OF_FOLD, OutOfFold, corpus_sha256
+from classifier.records import GoldLabel
+from tests.classifier.conftest import tiny_bundle
+from tests.classifier.labelled import corpus, tiny_examples
+
+pytestmark = pytest.mark.train
+
+Evaluate = Callable[..., Result]
+
+
+def line(gold: GoldLabel) -> str:
+    """The item as a line of a corpus file."""
+    texts = {segment.channel: segment.text for _, segment in gold.transcript.segments("reasoning", "answer")}
+    spans = [{"channel": s.channel, "start": s.start, "end": s.end, "label": s.label, "link": s.link} for s in gold.spans]
+    names = ["primary", "outcome", "scenario", "style", "label_origin", "attributes", "flags", "behaviours", "contrast", "pair_id"]
+    others = {name: getattr(gold, name) for name in names}
+    return json.dumps({"id": gold.transcript.id, **texts, "metadata": gold.transcript.metadata, "spans": spans, **others}) + "\n"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a corpus of two splits and what training on one of them leaves, scores by the hashing encoder."""
+    folder = tmp_path_factory.mktemp("trained")
+    golds, (_, scores, _, folds) = corpus(), tiny_examples()
+    scenarios = sorted({gold.scenario for gold in golds})
+    (folder / "corpus").mkdir()
+    held_back = line(golds[0]).replace('"t0"', '"test0"').replace('"s0"', '"closed"')
+    (folder / "corpus" / "items.jsonl").write_text("".join([held_back, *map(line, golds)]), encoding="utf-8")
+    (folder / "splits.toml").write_text(f'development = {json.dumps(scenarios)}\ntest = ["closed"]\n', encoding="utf-8")
+    model = tiny_bundle(folder / "tiny")
+    manifest = json.loads((model / MANIFEST).read_text())
+    config = {"base": "all-MiniLM-L6-v2", "epochs": 3}
+    (model / MANIFEST).write_text(json.dumps(manifest | {"config": config, "items": 104, "scenarios": scenarios}))
+    ids = tuple(gold.transcript.id for gold in golds)
+    OutOfFold(ids, corpus_sha256(golds), tuple(map(tuple, folds)), tuple(scores)).save(model / OUT_OF_FOLD)
+    return folder
+
+
+@pytest.fixture
+def evaluate(trained: Path, tmp_path: Path) -> Evaluate:
+    """The command on a copy of ``trained``, after ``change`` was done to it."""
+
+    def run(*options: str, change: Callable[[Path], object] = lambda folder: None) -> Result:
+        folder = shutil.copytree(trained, tmp_path / "copy")
+        change(folder)
+        return CliRunner().invoke(cli.app, ["evaluate", "--model", str(folder / "tiny"), "--corpus", str(folder / "corpus"), *options])
+
+    return run
+
+
+@pytest.mark.slow
+def test_it_writes_the_report_and_prints_the_headline(evaluate: Evaluate, tmp_path: Path) -> None:
+    result = evaluate()
+    assert result.exit_code == 0, result.output
+    written = tmp_path / "copy" / "tiny" / "evaluation"
+    assert {path.name for path in written.iterdir()} == {"evaluation.json", "README.md", "reliability.svg", "precision_recall.svg"}
+    found = json.loads((written / "evaluation.json").read_text(encoding="utf-8"))
+    assert (found["unseen"]["n"], found["unseen"]["scenarios"], found["folds"]) == (104, 8, 4)
+    assert found["unseen"]["macro_auroc"]["value"] > 0.95
+    assert found["unseen"]["baselines"]["mean_embedding"]["macro_auroc"]["value"] > 0.6
+    [macro] = [line for line in result.output.splitlines() if line.startswith("mean of the five motives")]
+    assert f"{found['unseen']['macro_auroc']['value']:.2f} [" in macro
+    assert str(written / "README.md") in result.output
+
+
+def cut_otherwise(folder: Path) -> None:
+    """As if an earlier version had cut the first item into fewer sentences."""
+    path = folder / "tiny" / OUT_OF_FOLD
+    found = OutOfFold.load(path)
+    first = replace(found.scores[0], values=found.scores[0].values[1:], channels=found.scores[0].channels[1:])
+    replace(found, scores=(first, *found.scores[1:])).save(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "tiny" / OUT_OF_FOLD).unlink(), "no such file"),
+        (lambda folder: (folder / "corpus" / "more.jsonl").write_text(line(corpus()[0]).replace('"t0"', '"new"')), "105 items"),
+        (cut_otherwise, "cut in another way"),
+    ],
+)
+def test_without_its_scores_or_its_corpus_it_says_what_to_do(change: Callable[[Path], object], message: str, evaluate: Evaluate) -> None:
+    result = evaluate(change=change)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "motives train" in result.output
