@@ -15,6 +15,8 @@ import typer
 if TYPE_CHECKING:
     from classifier.pipeline import Classifier
     from classifier.tagging import Summary
+    from classifier.training.fitting import Calibrated
+    from classifier.training.parity import Parity
 
 app = typer.Typer(
     help="Tag the motives that a language model's reasoning trace states.",
@@ -167,15 +169,28 @@ def train(
     One model is trained for each fold of scenarios, to score and calibrate on what it never saw, and then the one that ships: about 40
     minutes on two cores. `motives evaluate` reads what is left beside the model.
     """
-    from classifier.corpus import load
-    from classifier.fitting import Config
-    from classifier.training import train as run
+    from classifier.training.corpus import load
+    from classifier.training.fitting import Config
+    from classifier.training.train import train as run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    calibrated, compared = run(load(_existing(corpus)), labels, out / name, Config(base=base))
-    typer.echo(f"{out / name}: {len(calibrated.labels)} labels trained; too few positives for {', '.join(calibrated.untrained) or 'none'}")
-    typer.echo(f"int8 moves probabilities by {compared.largest:.3f} at most, {compared.p99:.3f} in 99 of 100")
-    typer.echo(f"Next: motives evaluate --model {out / name}")
+    _print_training(out / name, *run(load(_existing(corpus)), labels, out / name, Config(base=base)))
+
+
+@app.command()
+def calibrate(
+    model: Model = Path(),
+    corpus: Corpus = ROOT / "annotations" / "corpus",
+) -> None:
+    """Fit a model's probabilities and thresholds anew, in seconds, from the scores that training left. Needs the train extra."""
+    from classifier.bundle import BundleError
+    from classifier.training.corpus import load
+    from classifier.training.train import calibrate as run
+
+    try:
+        _print_training(_folder(model), *run(load(_existing(corpus)), _folder(model)))
+    except BundleError as error:
+        _stop(str(error))
 
 
 @app.command(
@@ -187,7 +202,7 @@ Examples:
 def evaluate(
     model: Model = Path(),
     corpus: Corpus = ROOT / "annotations" / "corpus",
-    out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default="evaluation, in the model's folder")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default="the model's folder")] = None,
 ) -> None:
     """Measure a model on scenarios that it never saw. Needs the train extra.
 
@@ -197,15 +212,15 @@ def evaluate(
     from rich.console import Console
 
     from classifier.bundle import BundleError
-    from classifier.evaluation import evaluate_model
-    from classifier.report import summary, write_report
+    from classifier.evaluation.evaluate import evaluate_model
+    from classifier.evaluation.report import summary, write_report
 
     folder = _folder(model)
     try:
         found = evaluate_model(folder, _existing(corpus))
     except BundleError as error:
         _stop(str(error))
-    files = write_report(found, folder, out or folder / "evaluation")
+    files = write_report(found, folder, out or folder)
     Console().print(summary(found))
     typer.echo("\n".join(map(str, files)))
 
@@ -278,6 +293,14 @@ def _add_row(table: Any, name: str, label: dict[str, Any] | None) -> None:
         return
     evidence = label["evidence"][0]["text"] if label["evidence"] else ""
     table.add_row(name, f"{label['probability']:.2f}", Text(label["decision"], colours[label["decision"]]), Text(_plain(evidence)))
+
+
+def _print_training(folder: Path, calibrated: Calibrated, compared: Parity) -> None:
+    typer.echo(
+        f"{folder}: {len(calibrated.labels)} labels; too few positives, or ranked too badly: {', '.join(calibrated.untrained) or 'none'}"
+    )
+    typer.echo(f"int8 moves probabilities by {compared.largest:.3f} at most, by {compared.p99:.3f} in 99 of 100")
+    typer.echo(f"Next: motives evaluate --model {folder}")
 
 
 def _print_summary(summary: Summary, output: Path) -> None:

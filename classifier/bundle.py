@@ -85,10 +85,19 @@ def save(
     tensors["golden"] = np.stack(list(golden.values()))
     (folder / "heads.safetensors").write_bytes(to_bytes({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
     _write_json(folder / "lexicon.json", {"terms": list(lexicon.terms), "heads": list(heads.names), "golden": list(golden)})
+    _seal(folder, {"format": FORMAT, "name": folder.name, "encoder": encoder, **about}, calibrations, outcome)
+
+
+def save_calibration(folder: Path, calibrations: Mapping[str, Calibration], outcome: OutcomeModel | None, about: Mapping[str, Any]) -> None:
+    """Replace a bundle's calibration, add ``about`` to its manifest, and write the digests anew. All else stays."""
+    _seal(folder, {**_verified_manifest(folder), **about}, calibrations, outcome)
+
+
+def _seal(folder: Path, manifest: Mapping[str, Any], calibrations: Mapping[str, Calibration], outcome: OutcomeModel | None) -> None:
     calibration = {"labels": {name: c.to_json() for name, c in calibrations.items()}, "outcome": outcome.to_json() if outcome else None}
     _write_json(folder / "calibration.json", calibration)
     files = {name: _sha256(folder / name) for name in FILES if (folder / name).is_file()}
-    _write_json(folder / MANIFEST, {"format": FORMAT, "name": folder.name, "encoder": encoder, **about, "files": files})
+    _write_json(folder / MANIFEST, {**manifest, "files": files})
 
 
 def load(folder: Path) -> Bundle:

@@ -14,7 +14,8 @@ from classifier.lexical import Lexicon
 from classifier.records import Unit, Window
 
 TOP = 3
-"""Units whose mean is the transcript's score. One unit is at the mercy of one odd sentence; all of them dilute the decisive one."""
+"""Units that make up the transcript's score, beside the best one again. One unit is at the mercy of one odd sentence; all of them would
+dilute the decisive one (docs/decisions/003-learning.md has the trials)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,9 @@ def unit_embeddings(units: Sequence[Unit], sums: Floats) -> Floats:
 
 
 def pool(scores: Floats) -> Floats:
-    """Mean of the TOP highest scores of each label (of all, where there are fewer), shape (labels,). ``scores``: (units > 0, labels)."""
-    top = min(TOP, len(scores))
-    pooled: Floats = np.sort(scores, axis=0)[-top:].mean(axis=0)
+    """Halfway between the best score and the mean of the TOP best, label by label, shape (labels,). ``scores``: (units > 0, labels)."""
+    best = np.sort(scores, axis=0)[-TOP:]
+    pooled: Floats = (best[-1] + best.mean(axis=0)) / 2
     return pooled
 
 

@@ -51,11 +51,6 @@ class Lexicon:
         lengths = np.sqrt(np.bincount(rows, values * values))
         return np.searchsorted(rows, np.arange(len(units) + 1)), columns, (values / lengths[rows]).astype(np.float32)
 
-    def features(self, unit: Unit) -> tuple[Integers, Floats]:
-        """Columns and values of one unit's non-zero features."""
-        _, columns, values = self.rows([unit])
-        return columns, values
-
 
 def _ngrams(units: Sequence[Unit]) -> Iterator[Iterable[str]]:
     """Each unit's words and pairs of words. A text is split once, though it is one unit's sentence and the next one's context."""

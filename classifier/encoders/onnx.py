@@ -20,8 +20,10 @@ class OnnxEncoder:
     Parallelism comes from calling ``states`` in several threads: onnxruntime releases the interpreter while it runs.
     """
 
-    def __init__(self, graph: Path, tokenizer: Path, special: tuple[int, int], unknown: int) -> None:
+    def __init__(self, graph: Path, tokenizer: Path, special: tuple[int, int], unknown: int, exact: bool) -> None:
         options = ort.SessionOptions()
+        if exact:  # else onnxruntime multiplies dequantised weights by activations that it quantises in blocks of 32
+            options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         # The fused SkipLayerNormalization is slower than what the graph builder wrote.
         self._session = ort.InferenceSession(graph, options, ["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"])
@@ -34,11 +36,11 @@ class OnnxEncoder:
         self.unknown_id = unknown
 
     @classmethod
-    def load(cls, folder: Path, graph: str = "encoder.onnx") -> OnnxEncoder:
-        """From a bundle's folder, which holds the graph and tokenizer.json."""
+    def load(cls, folder: Path, graph: str = "encoder.onnx", exact: bool = False) -> OnnxEncoder:
+        """From a bundle's folder, which holds the graph and tokenizer.json. ``exact`` makes the float graph all float32, and slow."""
         tokenizer = folder / "tokenizer.json"
         vocabulary = json.loads(tokenizer.read_text(encoding="utf-8"))["model"]["vocab"]
-        return cls(folder / graph, tokenizer, (vocabulary["[CLS]"], vocabulary["[SEP]"]), vocabulary["[UNK]"])
+        return cls(folder / graph, tokenizer, (vocabulary["[CLS]"], vocabulary["[SEP]"]), vocabulary["[UNK]"], exact)
 
     def tokenize(self, text: str) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
         """WordPiece ids and code-point offsets into ``text`` as it was received."""

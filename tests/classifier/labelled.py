@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from classifier.encoders.hashing import HashingEncoder
-from classifier.evaluation import Evaluation, evaluate
-from classifier.examples import Columns, Example, encode, scenario_folds
-from classifier.figures import Answers, Sample
-from classifier.fitting import Config, Learnt, fit_heads, out_of_fold
+from classifier.evaluation.evaluate import Evaluation, evaluate
+from classifier.evaluation.figures import Answers, Sample
+from classifier.evaluation.statistics import resample
 from classifier.labels import LabelSet
 from classifier.pipeline import GATE, UnitScores
 from classifier.records import GoldLabel, Span
-from classifier.statistics import resample
+from classifier.training.examples import Columns, Example, encode, scenario_folds
+from classifier.training.fitting import Config, Learnt, fit_heads, out_of_fold
 from tests.classifier.conftest import LABELS, transcript
 
 LABEL_SET = LabelSet.load(LABELS)

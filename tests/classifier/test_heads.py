@@ -15,13 +15,13 @@ def unit(sentence: int, previous: int | None, text: str = "", context: str = "")
     return Unit(sentence, previous, Evidence("reasoning", None, None, 0, len(text), text), context)
 
 
-def test_pool_is_the_mean_of_the_three_best() -> None:
+def test_pool_lies_halfway_between_the_best_and_the_mean_of_the_three_best() -> None:
     scores = np.array([[1, 0], [5, 0], [3, 0], [4, 9]], dtype=np.float32)
-    assert pool(scores).tolist() == [4, 3]
+    assert pool(scores).tolist() == [4.5, 6]
 
 
-def test_pool_of_fewer_units_is_their_mean() -> None:
-    assert pool(np.array([[2], [4]], dtype=np.float32)).tolist() == [3]
+def test_pool_of_fewer_units_takes_all_there_are() -> None:
+    assert pool(np.array([[2], [4]], dtype=np.float32)).tolist() == [3.5]
 
 
 def test_sentence_sums_add_up_token_states() -> None:
@@ -43,7 +43,7 @@ def test_best_units_come_best_first_and_ties_in_reading_order() -> None:
 def test_lexical_features_count_context_and_sentence() -> None:
     lexicon = Lexicon.fit([unit(0, None, "keep my values"), unit(1, 0, "my values", "keep")], minimum=2, limit=10)
     assert set(lexicon.terms) == {"keep", "my", "values", "keep my", "my values"}
-    columns, values = lexicon.features(unit(1, 0, "My VALUES", "unknown words"))
+    _, columns, values = lexicon.rows([unit(1, 0, "My VALUES", "unknown words")])
     assert set(columns.tolist()) == {lexicon.terms[t] for t in ("my", "values", "my values")}
     assert float(np.linalg.norm(values)) == pytest.approx(1)
 
@@ -55,7 +55,7 @@ def test_rows_hold_the_features_of_each_unit() -> None:
     assert starts.tolist() == [0, 6, 12, 12, 15]
     for i, each in enumerate(units):
         found = (part[starts[i] : starts[i + 1]].tolist() for part in (columns, values))
-        assert list(found) == [part.tolist() for part in lexicon.features(each)]
+        assert list(found) == [part.tolist() for part in lexicon.rows([each])[1:]]
 
 
 def test_scores_are_those_of_the_definition() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifier.statistics import Estimate, Rate, calibration_error, curve, ranking, resample
+from classifier.evaluation.statistics import Estimate, Rate, calibration_error, curve, ranking, resample
 
 
 def test_wilson_interval_by_hand() -> None:

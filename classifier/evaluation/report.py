@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.table import Table
 
-from classifier.baselines import NAMES
 from classifier.bundle import MANIFEST
-from classifier.card import Card, model_card
-from classifier.evaluation import Evaluation
+from classifier.evaluation.baselines import NAMES
+from classifier.evaluation.card import Card, model_card
+from classifier.evaluation.evaluate import Evaluation
+from classifier.evaluation.notation import estimate, number, words
+from classifier.evaluation.plots import precision_recall, reliability, save
 from classifier.labels import LabelSet
-from classifier.notation import estimate, number, words
-from classifier.plots import precision_recall, reliability, save
 
 
 def write_report(evaluation: Evaluation, bundle: Path, folder: Path) -> list[Path]:

@@ -14,11 +14,11 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from classifier.encoders.sentence_transformer import TorchEncoder
-from classifier.examples import Example
 from classifier.records import Window
+from classifier.training.examples import Example
 
 if TYPE_CHECKING:
-    from classifier.fitting import Config
+    from classifier.training.fitting import Config
 
 _BATCH = 16
 _SCALE = 8.0
@@ -107,6 +107,6 @@ def _loss(encoder: TorchEncoder, head: nn.Linear, batch: Sequence[_Item]) -> Ten
 
 def _embeddings(item: _Item, states: Tensor) -> Tensor:
     """heads.unit_embeddings in torch. ``states`` has shape (tokens, dimensions)."""
-    sums = torch.stack([part.sum(0) for part in states.split(list(item.window.lengths))])
+    sums = torch.stack([part.sum(0) for part in torch.split(states, list(item.window.lengths))])
     before = torch.roll(sums, 1, dims=0) * torch.tensor(item.reaches_back)[:, None]
     return nn.functional.normalize(sums + before, dim=1)

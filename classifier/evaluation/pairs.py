@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classifier.figures import Sample
+from classifier.evaluation.figures import Sample
+from classifier.evaluation.statistics import Estimate, Flags, Rate, Vector, ratio
 from classifier.records import GoldLabel
-from classifier.statistics import Estimate, Flags, Rate, Vector, ratio
 
 CONTRASTS = {
     1: "restating against opposing",

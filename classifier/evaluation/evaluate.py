@@ -17,12 +17,10 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from classifier.baselines import baselines
 from classifier.bundle import BundleError
 from classifier.bundle import load as load_bundle
-from classifier.corpus import load as load_items
-from classifier.examples import Columns, Example, embed, prepare, scenario_folds, truth
-from classifier.figures import (
+from classifier.evaluation.baselines import baselines
+from classifier.evaluation.figures import (
     Answers,
     EvidenceFigures,
     LabelFigures,
@@ -37,13 +35,15 @@ from classifier.figures import (
     outcome_figures,
     strata,
 )
-from classifier.fitting import FULL_TRACE, Calibrated, fit_calibration, pooled_score
+from classifier.evaluation.pairs import PairFigures, pair_figures
+from classifier.evaluation.statistics import Curve, Estimate, Rate, Vector, curve, ranking, resample
 from classifier.labels import LabelSet
-from classifier.out_of_fold import OUT_OF_FOLD, OutOfFold
-from classifier.pairs import PairFigures, pair_figures
 from classifier.pipeline import FAKING, GATE, UnitScores, faking_score, outcome_features
 from classifier.records import LabelGroup
-from classifier.statistics import Curve, Estimate, Rate, Vector, curve, ranking, resample
+from classifier.training.corpus import load as load_items
+from classifier.training.examples import Columns, Example, embed, prepare, scenario_folds, truth
+from classifier.training.fitting import FULL_TRACE, Calibrated, fit_calibration, pooled_score
+from classifier.training.out_of_fold import OUT_OF_FOLD, OutOfFold
 
 RESAMPLES = 1000
 GROUPS = 8

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from classifier.examples import Example
-from classifier.statistics import Flags, Vector
+from classifier.evaluation.statistics import Flags, Vector
+from classifier.training.examples import Example
 
 TFIDF, MEAN = "tfidf", "mean_embedding"
 NAMES = {TFIDF: "TF-IDF", MEAN: "mean embedding"}

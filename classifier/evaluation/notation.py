@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from classifier.statistics import Estimate, Rate
+from classifier.evaluation.statistics import Estimate, Rate
 
 
 def words(name: str) -> str:

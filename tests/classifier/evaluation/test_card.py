@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from classifier.card import Card, model_card
-from classifier.evaluation import Evaluation
-from classifier.figures import Stratum
-from classifier.statistics import Estimate
+from classifier.evaluation.card import Card, model_card
+from classifier.evaluation.evaluate import Evaluation
+from classifier.evaluation.figures import Stratum
+from classifier.evaluation.statistics import Estimate
 from tests.classifier.labelled import LABEL_SET, tiny_evaluation
 
 pytestmark = pytest.mark.train

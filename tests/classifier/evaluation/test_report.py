@@ -12,8 +12,8 @@ from rich.console import Console
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
-from classifier.report import summary, write_report
-from classifier.statistics import Estimate
+from classifier.evaluation.report import summary, write_report
+from classifier.evaluation.statistics import Estimate
 from tests.classifier.labelled import tiny_evaluation
 
 pytestmark = pytest.mark.train

@@ -12,19 +12,22 @@ from numpy.typing import NDArray
 
 from classifier.calibration import Calibration, OutcomeModel
 from classifier.encoders import Encoder
-from classifier.examples import Columns, Example, embed, is_faking, truth
 from classifier.heads import Heads, pool
 from classifier.lexical import Lexicon
 from classifier.pipeline import FAKING, GATE, UnitScores, faking_score, outcome_features
 from classifier.records import Channel, GoldLabel
+from classifier.training.examples import Columns, Example, embed, is_faking, truth
 
 _log = logging.getLogger(__name__)
 
 MINIMUM_POSITIVES = 25
 """Items that must carry a label before a head for it ships: with fewer, calibration is noise."""
 
+MINIMUM_AUROC = 0.75
+"""Out-of-fold AUROC below which a label does not ship: a reader takes what is answered for something that was read."""
+
 FULL_TRACE = 150
-"""Words from which an item counts as a full trace. Calibration uses these alone: passages and minimal pairs are no field sample."""
+"""Words of reasoning from which an item counts as a full trace rather than a passage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,8 @@ def fit_heads(examples: Sequence[Example], columns: Columns, config: Config) -> 
 
     units = [unit for example in examples for unit in example.cut.units]
     lexicon = Lexicon.fit(units, config.minimum_units, config.terms)
-    lexical = [lexicon.features(unit) for unit in units]
-    indptr = np.cumsum([0, *(len(values) for _, values in lexical)])
-    words = sparse.csr_matrix(
-        (np.concatenate([v for _, v in lexical]), np.concatenate([c for c, _ in lexical]), indptr), shape=(len(units), len(lexicon.terms))
-    )
+    starts, terms, values = lexicon.rows(units)
+    words = sparse.csr_matrix((values, terms, starts), shape=(len(units), len(lexicon.terms)))
     dense = np.concatenate([example.embeddings for example in examples])
     features = sparse.hstack([sparse.csr_matrix(dense * config.dense_weight), words * config.lexical_weight]).tocsr().astype(np.float32)
     wanted = np.concatenate([example.targets for example in examples])
@@ -120,7 +120,10 @@ def out_of_fold(examples: Sequence[Example], folds: Sequence[Sequence[str]], lea
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """Everything fitted on out-of-fold scores: per-label calibrations, the outcome model, and the labels left out for want of positives."""
+    """Everything fitted on out-of-fold scores: per-label calibrations, the outcome model, and the labels left out.
+
+    ``untrained`` labels have too few positives, or are ranked too badly on unseen scenarios; their keys are null in every answer.
+    """
 
     labels: Mapping[str, Calibration]
     outcome: OutcomeModel | None
@@ -128,8 +131,10 @@ class Calibrated:
 
 
 def fit_calibration(examples: Sequence[Example], scores: Sequence[UnitScores], columns: Columns) -> Calibrated:
-    """Calibrate every label on full traces that belong to no minimal pair, scored out of fold."""
-    chosen = [i for i, e in enumerate(examples) if e.words >= FULL_TRACE and e.gold.pair_id is None]
+    """Calibrate every label on items scored out of fold, full traces and passages; minimal pairs are no field sample and stay out."""
+    from sklearn.metrics import roc_auc_score
+
+    chosen = [i for i, e in enumerate(examples) if e.gold.pair_id is None]
     golds, raw = [examples[i].gold for i in chosen], [scores[i] for i in chosen]
     labels, untrained = {}, []
     for name in (*columns.names[:-2], GATE):
@@ -140,6 +145,9 @@ def fit_calibration(examples: Sequence[Example], scores: Sequence[UnitScores], c
             untrained.append(name)
             continue
         pooled = [pooled_score(score, name, columns.channels(name)) for score in raw]
+        if roc_auc_score(wanted, [p for p, _ in pooled]) < MINIMUM_AUROC:
+            untrained.append(name)
+            continue
         labels[name] = fit_label([p for p, _ in pooled], [n for _, n in pooled], wanted)
     outcome = _fit_outcome(golds, raw, columns)
     faking = _fit_faking(golds, raw, columns, labels, outcome)
@@ -182,7 +190,7 @@ def edges(probabilities: NDArray[np.float64], wanted: NDArray[np.bool_], share: 
     """(absent, threshold, present): the threshold of best F1, and around it the band in which most mistakes lie.
 
     The lower edge keeps 95 % of the positives above it, the upper one makes present right in 90 % of cases; both are drawn in towards the
-    threshold until at most ``share`` of the items abstain.
+    threshold until at most ``share`` of the items abstain. Whatever the threshold, nothing is present that is likelier absent.
     """
     candidates = np.unique(probabilities)
     f1 = [2 * (wanted & (probabilities >= t)).sum() / (wanted.sum() + (probabilities >= t).sum()) for t in candidates]
@@ -193,7 +201,7 @@ def edges(probabilities: NDArray[np.float64], wanted: NDArray[np.bool_], share: 
     high = max(threshold, float(min(right, default=candidates[-1])))
     while ((probabilities >= low) & (probabilities < high)).mean() > share:
         low, high = low + 0.1 * (threshold - low), high - 0.1 * (high - threshold)
-    return low, threshold, high
+    return low, threshold, max(high, 0.5)
 
 
 def _fit_outcome(golds: Sequence[GoldLabel], scores: Sequence[UnitScores], columns: Columns) -> OutcomeModel | None:

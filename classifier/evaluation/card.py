@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from classifier.baselines import NAMES
-from classifier.evaluation import Evaluation, Headline
-from classifier.figures import ANY_MOTIVE, Stratum
-from classifier.fitting import FULL_TRACE, MINIMUM_POSITIVES
+from classifier.evaluation.baselines import NAMES
+from classifier.evaluation.evaluate import Evaluation, Headline
+from classifier.evaluation.figures import ANY_MOTIVE, Stratum
+from classifier.evaluation.notation import estimate, number, rate, signed, table, words
+from classifier.evaluation.pairs import CONTRASTS, STYLE_CONTRAST
+from classifier.evaluation.statistics import BINS, Estimate
 from classifier.labels import LabelSet
-from classifier.notation import estimate, number, rate, signed, table, words
-from classifier.pairs import CONTRASTS, STYLE_CONTRAST
 from classifier.pipeline import GATE
-from classifier.statistics import BINS, Estimate
+from classifier.training.fitting import FULL_TRACE, MINIMUM_AUROC, MINIMUM_POSITIVES
 
 _FEW = 5
 """Items of the rarer class below which a stratum's AUROC is not called its worst."""
@@ -166,7 +166,7 @@ model that had seen nothing of its scenario.
 {table(("what", "by", "items"), origins)}
 
 {evaluation.full_traces.n} items are full traces (at least {FULL_TRACE} words of reasoning); the others are passages and minimal pairs,
-shorter than what the field holds. Only full traces outside minimal pairs calibrate the probabilities."""
+shorter than what the field holds. Both calibrate the probabilities; minimal pairs do not."""
 
 
 def _results(card: Card) -> str:
@@ -312,8 +312,8 @@ def _calibration(card: Card) -> str:
     return f"""## Calibration
 
 The expected calibration error (ECE) takes {BINS} bins with the same number of items in each; it is biased upwards where items are few,
-its interval even more so. Probabilities are calibrated on full traces and hold for traces like them: the second table shows how far they
-are off on all items, most of which are shorter.
+its interval even more so. Probabilities are calibrated on full traces and passages together, with a correction for length; the first
+table shows how far they are off on full traces alone, which most archives hold.
 
 Full traces:
 
@@ -363,7 +363,7 @@ def _limits(card: Card) -> str:
         "A stated motive may not be the real one, and a motive may go unstated.",
         "English only. Paraphrase, translation and text written to deceive the classifier were not tested here.",
         "Settings were chosen by figures like these, on the same scenarios, so all of them flatter a little, the baselines' too.",
-        f"Not measured, for want of positives (with any one group of scenarios left out, {MINIMUM_POSITIVES} must remain): "
+        f"Not measured (with any group of scenarios left out, {MINIMUM_POSITIVES} positives and an AUROC of {MINIMUM_AUROC} must remain): "
         f"{', '.join(missing)}." if missing else "",
         f"{evaluation.unscored} items without reasoning were left out." if evaluation.unscored else "",
     ]  # fmt: skip

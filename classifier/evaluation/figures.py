@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.examples import Example
+from classifier.evaluation.statistics import Estimate, Flags, Rate, Vector, calibration_error, ranking, ratio
 from classifier.heads import best_units
 from classifier.labels import LabelSet
 from classifier.pipeline import GATE, UnitScores
 from classifier.records import Evidence, GoldLabel, Span
-from classifier.statistics import Estimate, Flags, Rate, Vector, calibration_error, ranking, ratio
+from classifier.training.examples import Example
 
 ANY_MOTIVE = "any_motive"
 

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from classifier.baselines import MEAN, TFIDF
-from classifier.evaluation import cross_fit, evaluate
-from classifier.examples import scenario_folds
+from classifier.evaluation.baselines import MEAN, TFIDF
+from classifier.evaluation.evaluate import cross_fit, evaluate
+from classifier.training.examples import scenario_folds
 from tests.classifier.labelled import tiny_evaluation, tiny_examples
 
 pytestmark = pytest.mark.train

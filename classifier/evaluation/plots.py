@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classifier.evaluation import Evaluation
-from classifier.notation import number, words
-from classifier.statistics import BINS
+from classifier.evaluation.evaluate import Evaluation
+from classifier.evaluation.notation import number, words
+from classifier.evaluation.statistics import BINS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

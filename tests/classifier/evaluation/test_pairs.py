@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from classifier.pairs import CONTRASTS, Pair, contrast_pairs, pair_accuracy, pair_figures
+from classifier.evaluation.pairs import CONTRASTS, Pair, contrast_pairs, pair_accuracy, pair_figures
 from classifier.records import GoldLabel
 from tests.classifier.labelled import gold, sample
 from tests.conftest import ROOT

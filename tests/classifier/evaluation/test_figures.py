@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from classifier.encoders.hashing import HashingEncoder
-from classifier.examples import Columns, Example, encode
-from classifier.figures import evidence_figures, false_positives, label_figures, length_figures, outcome_figures, strata
+from classifier.evaluation.figures import evidence_figures, false_positives, label_figures, length_figures, outcome_figures, strata
 from classifier.pipeline import UnitScores
+from classifier.training.examples import Columns, Example, encode
 from tests.classifier.labelled import LABEL_SET, gold, sample
 
 ONCE = np.ones((1, 4))
