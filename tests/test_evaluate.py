@@ -16,23 +16,13 @@ pytest.importorskip("matplotlib")
 
 import cli
 from classifier.bundle import MANIFEST
-from classifier.records import GoldLabel
 from classifier.training.out_of_fold import OUT_OF_FOLD, OutOfFold, corpus_sha256
 from tests.classifier.conftest import tiny_bundle
-from tests.classifier.labelled import corpus, tiny_examples
+from tests.classifier.labelled import corpus, line, tiny_examples
 
 pytestmark = pytest.mark.train
 
 Evaluate = Callable[..., Result]
-
-
-def line(gold: GoldLabel) -> str:
-    """The item as a line of a corpus file."""
-    texts = {segment.channel: segment.text for _, segment in gold.transcript.segments("reasoning", "answer")}
-    spans = [{"channel": s.channel, "start": s.start, "end": s.end, "label": s.label, "link": s.link} for s in gold.spans]
-    names = ["primary", "outcome", "scenario", "style", "label_origin", "attributes", "flags", "behaviours", "contrast", "pair_id"]
-    others = {name: getattr(gold, name) for name in names}
-    return json.dumps({"id": gold.transcript.id, **texts, "metadata": gold.transcript.metadata, "spans": spans, **others}) + "\n"
 
 
 @pytest.fixture(scope="module")

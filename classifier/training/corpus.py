@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,9 +17,11 @@ def load(path: Path, split: Split = "development") -> list[GoldLabel]:
     """Items of ``path`` (a .jsonl file, or a folder of them) whose scenario belongs to ``split``, in order.
 
     Splits are those of ``splits.toml`` beside the folder. A file, or a folder without one, is all ``development``.
-    Raises ValueError for a scenario in no split, or in two: nothing is learnt from by oversight.
+    Raises ValueError for an id that occurs twice and for a scenario in no split, or in two: nothing is learnt from by oversight.
     """
     items = list(read_labelled(path))
+    if twice := sorted(id for id, n in Counter(item.transcript.id for item in items).items() if n > 1):
+        raise ValueError(f"{path}: more than one item has the id {', '.join(twice[:5])}; every item needs its own")
     table = path.parent / "splits.toml"
     if not path.is_dir() or not table.is_file():
         return items if split == "development" else []

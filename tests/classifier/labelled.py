@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -63,6 +64,15 @@ def gold(
         contrast=contrast,
         pair_id=pair_id,
     )
+
+
+def line(gold: GoldLabel) -> str:
+    """The item as a line of a corpus file."""
+    texts = {segment.channel: segment.text for _, segment in gold.transcript.segments("reasoning", "answer")}
+    spans = [{"channel": s.channel, "start": s.start, "end": s.end, "label": s.label, "link": s.link} for s in gold.spans]
+    names = ["primary", "outcome", "scenario", "style", "label_origin", "attributes", "flags", "behaviours", "contrast", "pair_id"]
+    others = {name: getattr(gold, name) for name in names}
+    return json.dumps({"id": gold.transcript.id, **texts, "metadata": gold.transcript.metadata, "spans": spans, **others}) + "\n"
 
 
 def corpus() -> list[GoldLabel]:
