@@ -328,11 +328,17 @@ All items:
 
 def _evidence(card: Card) -> str:
     rows = [(words(name), rate(found.rate), number(found.chance)) for name, found in card.evaluation.evidence.items()]
+    link = card.evaluation.link
+    executed = link.executed.n / link.right.n if link.right.n else math.nan
     return f"""## Evidence
 
 How often the best sentence for a motive touches a passage that was marked for it, among items that have the motive.
 
-{table(("motive", "touches", "a sentence at random"), rows)}"""
+{table(("motive", "touches", "a sentence at random"), rows)}
+
+The link of a motive, by that sentence: {rate(link.executed)} of executed ones are called executed,
+{rate(link.considered)} of merely considered ones considered; {rate(link.right)} in all.
+Calling every one executed would be right in {number(executed)}."""
 
 
 def _strata(card: Card) -> str:

@@ -25,6 +25,7 @@ from classifier.evaluation.figures import (
     EvidenceFigures,
     LabelFigures,
     LengthFigures,
+    LinkFigures,
     OutcomeFigures,
     Sample,
     Stratum,
@@ -32,6 +33,7 @@ from classifier.evaluation.figures import (
     false_positives,
     label_figures,
     length_figures,
+    link_figures,
     outcome_figures,
     strata,
 )
@@ -99,6 +101,7 @@ class Evaluation:
     scenarios: Mapping[str, Stratum]
     styles: Mapping[str, Stratum]
     evidence: Mapping[str, EvidenceFigures]
+    link: LinkFigures
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for evaluation.json, floats to five places, NaN as None."""
@@ -171,6 +174,7 @@ def evaluate(
         scenarios=strata(sample, [gold.scenario for gold in golds]),
         styles=strata(sample, [gold.style for gold in golds]),
         evidence={name: evidence_figures(examples, scores, name) for name in columns.labels.names("motive")},
+        link=link_figures(examples, scores, columns.labels.names("motive")),
     )
 
 

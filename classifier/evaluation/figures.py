@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from classifier.evaluation.statistics import Estimate, Flags, Rate, Vector, calibration_error, ranking, ratio
 from classifier.heads import best_units
 from classifier.labels import LabelSet
-from classifier.pipeline import GATE, UnitScores
+from classifier.pipeline import CONSIDERED, GATE, UnitScores
 from classifier.records import Evidence, GoldLabel, Span
 from classifier.training.examples import Example
 
@@ -226,6 +226,28 @@ def evidence_figures(examples: Sequence[Example], scores: Sequence[UnitScores], 
             found.append(touching[best_units(values, 1)[0]])
             chances.append(touching.mean())
     return EvidenceFigures(Rate.of(np.array(found, dtype=bool)), float(np.mean(chances)) if chances else math.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFigures:
+    """Whether a motive that an item has is told apart as executed or merely considered, by the link head on the motive's best unit."""
+
+    right: Rate
+    executed: Rate
+    considered: Rate
+
+
+def link_figures(examples: Sequence[Example], scores: Sequence[UnitScores], motives: Sequence[str]) -> LinkFigures:
+    """Every motive of every item counts once; it is considered where none of its spans is executed."""
+    called, wanted = [], []
+    for example, score in zip(examples, scores, strict=True):
+        for name in motives:
+            if links := {span.link for span in example.gold.spans if span.label == name}:
+                values, units = score.column(name, "reasoning")
+                called.append(score.values[units[best_units(values, 1)[0]], score.names.index(CONSIDERED)] > 0)
+                wanted.append("executed" not in links)
+    said, considered = np.array(called, dtype=bool), np.array(wanted, dtype=bool)
+    return LinkFigures(Rate.of(said == considered), Rate.of(~said[~considered]), Rate.of(said[considered]))
 
 
 def _overlaps(evidence: Evidence, spans: Sequence[Span]) -> bool:

@@ -69,19 +69,18 @@ class OutOfFold:
             raise BundleError(f"{path}: damaged ({type(error).__name__}: {error}); {_REMEDY}") from error
 
     def items(self, golds: Iterable[GoldLabel]) -> list[GoldLabel]:
-        """Those of ``golds`` that were scored, in the order of the scores.
+        """Those of ``golds`` that were scored, in the order of the scores. The corpus may have grown since.
 
-        Raises BundleError where the items of the folds' scenarios are no longer those that the model learnt from.
+        Raises BundleError where the scored items are no longer those that the model learnt from.
         """
-        scenarios = {scenario for fold in self.folds for scenario in fold}
-        chosen = [gold for gold in golds if gold.scenario in scenarios]
+        by_id = {gold.transcript.id: gold for gold in golds}
+        chosen = [by_id[id] for id in self.ids if id in by_id]
         if corpus_sha256(chosen) != self.corpus_sha256:
             raise BundleError(
-                f"the labelled items changed since the model learnt from them ({len(chosen)} items of its scenarios now, "
-                f"{len(self.ids)} then): {_REMEDY}, or evaluate on the corpus that it was trained on"
+                f"the labelled items changed since the model learnt from them ({len(chosen)} of its {len(self.ids)} are still there, "
+                f"some with other text or labels): {_REMEDY}, or give the corpus that it was trained on"
             )
-        by_id = {gold.transcript.id: gold for gold in chosen}
-        return [by_id[id] for id in self.ids]
+        return chosen
 
 
 def corpus_sha256(golds: Sequence[GoldLabel]) -> str:

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from classifier.encoders.hashing import HashingEncoder
-from classifier.evaluation.figures import evidence_figures, false_positives, label_figures, length_figures, outcome_figures, strata
+from classifier.evaluation.figures import (
+    evidence_figures,
+    false_positives,
+    label_figures,
+    length_figures,
+    link_figures,
+    outcome_figures,
+    strata,
+)
 from classifier.pipeline import UnitScores
-from classifier.training.examples import Columns, Example, encode
+from classifier.training.examples import Columns, Example, encode, prepare
 from tests.classifier.labelled import LABEL_SET, gold, sample
 
 ONCE = np.ones((1, 4))
@@ -96,3 +105,21 @@ def test_evidence_is_the_best_unit_touching_a_span() -> None:
     assert (found.rate.hits, found.rate.n) == (1, 2)
     assert found.chance == pytest.approx(1 / (last + 1))
     assert np.isnan(evidence_figures(examples, [scores(e, 0) for e in examples], "rating_sycophancy").chance)
+
+
+def test_a_motive_is_considered_only_where_no_span_of_it_is_executed() -> None:
+    item, name = gold("terminal_goal_guarding", words=5), "terminal_goal_guarding"
+    (example,) = prepare([item], HashingEncoder(), Columns(LABEL_SET))
+    names = (name, "considered")
+    best = len(example.cut.units) - 2  # the sentence that states it; the last unit is the answer
+
+    def scores(considered: float) -> UnitScores:
+        values = np.zeros((len(example.cut.units), 2), dtype=np.float32)
+        values[best] = (5, considered)
+        return UnitScores(names, values, example.channels)
+
+    dropped = replace(example, gold=replace(item, spans=tuple(replace(s, link="considered") for s in item.spans)))
+    found = link_figures([example, example, dropped], [scores(-1), scores(1), scores(1)], [name])
+    assert (found.right.hits, found.right.n) == (2, 3)
+    assert (found.executed.hits, found.executed.n) == (1, 2)
+    assert (found.considered.hits, found.considered.n) == (1, 1)
