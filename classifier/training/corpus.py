@@ -16,14 +16,15 @@ Split = Literal["development", "calibration", "test"]
 def load(path: Path, split: Split = "development") -> list[GoldLabel]:
     """Items of ``path`` (a .jsonl file, or a folder of them) whose scenario belongs to ``split``, in order.
 
-    Splits are those of ``splits.toml`` beside the folder. A file, or a folder without one, is all ``development``.
+    Splits are those of ``splits.toml`` in the folder or beside it, for one of its files as for all. Without one, all is ``development``.
     Raises ValueError for an id that occurs twice and for a scenario in no split, or in two: nothing is learnt from by oversight.
     """
     items = list(read_labelled(path))
     if twice := sorted(id for id, n in Counter(item.transcript.id for item in items).items() if n > 1):
         raise ValueError(f"{path}: more than one item has the id {', '.join(twice[:5])}; every item needs its own")
-    table = path.parent / "splits.toml"
-    if not path.is_dir() or not table.is_file():
+    folder = path.resolve() if path.is_dir() else path.resolve().parent
+    table = next((place / "splits.toml" for place in (folder, folder.parent) if (place / "splits.toml").is_file()), None)
+    if table is None:
         return items if split == "development" else []
     of = _splits(table)
     if unknown := sorted({item.scenario for item in items} - set(of)):

@@ -120,11 +120,16 @@ def is_faking(gold: GoldLabel) -> bool:
 
 
 def prepare(golds: Iterable[GoldLabel], encoder: Encoder, columns: Columns) -> list[Example]:
-    """Labelled items cut by the tokenizer that will serve, in order, not yet encoded."""
+    """Labelled items cut by the tokenizer that will serve, in order, not yet encoded.
+
+    Raises ValueError for an item without reasoning: there is nothing to score it on, which would show only once all is trained.
+    """
     examples = []
     for gold in golds:
         made = cut(gold.transcript, SCORED_CHANNELS, encoder.tokenize, encoder.unknown_id)
         channels = np.array([unit.evidence.channel for unit in made.units])
+        if "reasoning" not in channels:
+            raise ValueError(f"item {gold.transcript.id} has no reasoning to learn from: give it some, or take it out of the corpus")
         nothing = np.zeros((len(made.units), 0), dtype=np.float32)
         examples.append(Example(gold, made, targets(gold, made, columns), channels, nothing))
     return examples

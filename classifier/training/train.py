@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,43 +31,80 @@ SAMPLES = 150
 _log = logging.getLogger(__name__)
 
 
+class TrainingError(ValueError):
+    """What cannot be trained on, or written to; the message says what to do. Raised before anything is trained."""
+
+
 def train(golds: Sequence[GoldLabel], labels_file: Path, out: Path, config: Config) -> tuple[Calibrated, Parity]:
-    """Write the bundle ``out``, and beside it the out-of-fold scores that ``calibrate`` and evaluation read. Needs the train extra.
+    """Write the bundle ``out``, and in it the out-of-fold scores that ``calibrate`` and evaluation read. Needs the train extra.
 
     One model is trained for each fold, to score and calibrate on scenarios it never saw, and then the one that ships, on everything.
+    A model of that name is replaced as a whole, at the end. Raises TrainingError, before anything is trained.
     """
-    from classifier.encoders.sentence_transformer import TorchEncoder
-
-    columns = Columns(LabelSet.load(labels_file))
-    base = TorchEncoder.load(config.base)
-    examples = prepare(golds, base, columns)
+    base, columns, examples = _checked(golds, labels_file, out, config)
     folds = scenario_folds(examples, config.folds, config.seed)
 
     def learn(chosen: Sequence[Example]) -> Learnt:
-        with tempfile.TemporaryDirectory() as folder:
-            return _learn(base, chosen, columns, config, Path(folder))[0]
+        with tempfile.TemporaryDirectory() as room:
+            return _learn(base, chosen, columns, config, Path(room))[0]
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MANIFEST).unlink(missing_ok=True)  # an interrupted run leaves no bundle, rather than one that does not fit its scores
-    scores = out_of_fold(examples, folds, learn)
-    ids = tuple(gold.transcript.id for gold in golds)
-    OutOfFold(ids, corpus_sha256(golds), tuple(map(tuple, folds)), tuple(scores)).save(out / OUT_OF_FOLD)
-    calibrated = fit_calibration(examples, scores, columns)
-    _log.info("The model that ships: trained on everything")
-    learnt, written = _learn(base, examples, columns, config, out)
-    texts = [example.cut.units[0].evidence.text for example in examples[:: max(1, len(examples) // 8)]]
-    save(
-        out,
-        encoder="onnx",
-        labels=labels_file,
-        lexicon=learnt.lexicon,
-        heads=learnt.heads,
-        calibrations=calibrated.labels,
-        outcome=calibrated.outcome,
-        golden=golden_states(learnt.encoder, texts),
-        about=_about(golds, config),
-    )
-    return calibrated, _finish(out, golds, calibrated, written)
+    with replacing(out) as folder:
+        scores = out_of_fold(examples, folds, learn)
+        ids = tuple(gold.transcript.id for gold in golds)
+        OutOfFold(ids, corpus_sha256(golds), tuple(map(tuple, folds)), tuple(scores)).save(folder / OUT_OF_FOLD)
+        calibrated = fit_calibration(examples, scores, columns)
+        _log.info("The model that ships: trained on everything")
+        learnt, written = _learn(base, examples, columns, config, folder)
+        texts = [example.cut.units[0].evidence.text for example in examples[:: max(1, len(examples) // 8)]]
+        save(
+            folder,
+            name=out.name,
+            encoder="onnx",
+            labels=labels_file,
+            lexicon=learnt.lexicon,
+            heads=learnt.heads,
+            calibrations=calibrated.labels,
+            outcome=calibrated.outcome,
+            golden=golden_states(learnt.encoder, texts),
+            about=_about(golds, config),
+        )
+        return calibrated, _finish(folder, golds, calibrated, written)
+
+
+def _checked(golds: Sequence[GoldLabel], labels_file: Path, out: Path, config: Config) -> tuple[TorchEncoder, Columns, list[Example]]:
+    """Base encoder, columns and cut items, once all that can be told beforehand is in order: training takes the better part of an hour."""
+    from classifier.encoders.sentence_transformer import TorchEncoder, find, shape_of
+
+    if out.exists() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise TrainingError(f"{out}: holds files but no model, and would be replaced as a whole: empty it, or give another name")
+    try:
+        shape_of(find(config.base))  # else the export is the first to notice
+        base, columns = TorchEncoder.load(config.base), Columns(LabelSet.load(labels_file))
+        return base, columns, prepare(golds, base, columns)
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of ``folder`` when all went well; else all stays as it was.
+
+    Nothing is written into the old folder: a service that runs on it has its weights mapped, and dies of a file that shrinks under it.
+    Moved and deleted, they stay readable to whoever holds them open.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent) as room:
+        new, old = Path(room, folder.name), Path(room, f"{folder.name}.old")
+        new.mkdir()  # the room itself is for its owner's eyes only
+        yield new
+        try:
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+        except BaseException:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            raise
 
 
 def calibrate(golds: Sequence[GoldLabel], folder: Path) -> tuple[Calibrated, Parity]:
@@ -101,7 +139,7 @@ def _learn(base: TorchEncoder, examples: Sequence[Example], columns: Columns, co
 
     tuned = fine_tune(base, examples, config) if config.epochs else base
     windows = [window.ids for example in examples for window in example.cut.windows]
-    written = export(config.base, tuned, folder, windows[:: max(1, len(windows) // SAMPLES)])
+    written = export(config.base, tuned, folder, windows[:: max(1, len(windows) // SAMPLES)], tuned is not base)
     encoder = OnnxEncoder.load(folder)
     lexicon, heads = fit_heads(embed(examples, encoder), columns, config)
     return Learnt(encoder, lexicon, heads), written

@@ -25,7 +25,7 @@ def transcript(reasoning: str | None, answer: str | None = None, id: str = "t") 
     return Transcript(id, (Message("assistant", segments),), "present" if reasoning else "absent")
 
 
-def tiny_bundle(folder: Path) -> Path:
+def tiny_bundle(folder: Path, called: str | None = None) -> Path:
     """A bundle on the hashing encoder whose heads know one word each: 'changed' guards, 'rating' flatters, 'refuse' refuses."""
     labels, encoder = LabelSet.load(LABELS), HashingEncoder()
     units = cut(transcript(SENTENCES), ["reasoning"], encoder.tokenize, encoder.unknown_id).units
@@ -47,6 +47,7 @@ def tiny_bundle(folder: Path) -> Path:
     folder.mkdir(parents=True)
     bundle.save(
         folder,
+        name=called,
         encoder="hashing",
         labels=LABELS,
         lexicon=lexicon,

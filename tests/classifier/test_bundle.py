@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
 import shutil
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
+from safetensors.numpy import save as to_bytes
 
-from classifier.bundle import BundleError, load
+from classifier.bundle import ENCODER_FILES, BundleError, load, save_calibration
+from classifier.calibration import Calibration
 from classifier.encoders.onnx import OnnxEncoder
 from tests.classifier.conftest import tiny_bundle
 
@@ -44,8 +51,134 @@ def test_a_manifest_cannot_reach_outside(copy: Path) -> None:
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["files"]["../tiny/labels.toml"] = "0"
     (copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match="missing"):
+    with pytest.raises(BundleError, match="other files"):
         load(copy)
+
+
+def test_what_the_manifest_leaves_out_is_not_loaded(copy: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["files"]["heads.safetensors"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=r"manifest.json: .*heads.safetensors"):
+        load(copy)
+
+
+@pytest.mark.parametrize("name", ENCODER_FILES["onnx"])
+def test_a_model_on_onnx_vouches_for_its_encoder(shipped: Path, tmp_path: Path, name: str) -> None:
+    copy = Path(shutil.copytree(shipped, tmp_path / "copy"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["files"][name]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=name):
+        load(copy)
+
+
+def put(copy: Path, name: str, content: bytes) -> None:
+    """Change a file, and its digest with it."""
+    (copy / name).write_bytes(content)
+    if name != "manifest.json":
+        manifest = json.loads((copy / "manifest.json").read_text())
+        manifest["files"][name] = hashlib.sha256(content).hexdigest()
+        (copy / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"{}", b'"text"', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["manifest.json", "heads.safetensors", "calibration.json", "labels.toml", "lexicon.json"])
+def test_a_file_that_holds_something_else_is_named_with_the_remedy(copy: Path, name: str, content: bytes) -> None:
+    put(copy, name, content)
+    with pytest.raises(BundleError, match=rf"{name}: .*; (fetch the bundle again|use a matching release or retrain)"):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("manifest.json", b'"hashing"', b'"other"'),
+        ("manifest.json", b'"hashing"', b"[]"),
+        ("manifest.json", b'"name": "tiny"', b'"name": null'),
+        ("manifest.json", b'"files"', b'"others"'),
+        ("calibration.json", b'"slope": 2', b'"slope": NaN'),
+        ("calibration.json", b'"slope": 2', b'"slope": 1e999'),
+        ("calibration.json", b'"slope": 2', b'"slope": "2"'),
+        ("calibration.json", b'"slope": 2', b'"steep": 2'),
+        ("calibration.json", b'"outcomes": [', b'"outcomes": ["another",'),
+        ("lexicon.json", b'"golden": [', b'"golden": ["another",'),
+        ("lexicon.json", b'"heads": [', b'"heads": [7,'),
+        ("labels.toml", b"rulings = [", b"rules = ["),
+    ],
+)
+def test_a_wrong_part_is_refused_by_name(copy: Path, name: str, old: bytes, new: bytes) -> None:
+    found = (copy / name).read_bytes()
+    assert old in found
+    put(copy, name, found.replace(old, new, 1))
+    with pytest.raises(BundleError, match="heads.safetensors" if b"golden" in old else name):
+        load(copy)
+
+
+@pytest.mark.parametrize("name", ["dense", "lexical", "bias", "idf", "golden"])
+def test_weights_are_finite_and_of_one_shape(copy: Path, name: str) -> None:
+    tensors = load_file(copy / "heads.safetensors")
+    for changed in (tensors[name] * np.float32("nan"), tensors[name][..., :-1].copy()):
+        put(copy, "heads.safetensors", to_bytes({**tensors, name: changed}))
+        with pytest.raises(BundleError, match=r"heads.safetensors: "):
+            load(copy)
+
+
+def test_a_calibration_that_is_not_finite_is_not_saved(copy: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        save_calibration(copy, {"goal_guarding": Calibration(float("nan"), 0, 0, 0.3, 0.5, 0.7)}, None, {})
+    assert load(copy).calibrations
+
+
+def calibrated(folder: Path) -> tuple[float, bool]:
+    """Of a folder's model: the slope, and whether the manifest is the new one."""
+    bundle = load(folder)
+    return bundle.calibrations["goal_guarding"].slope, "parity" in bundle.manifest
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_a_crash_while_calibrating_leaves_the_old_or_the_new(copy: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    calls = iter(range(100))
+    replace = os.replace
+
+    def crash(old: Path, new: Path) -> None:
+        if next(calls) == step:
+            raise KeyboardInterrupt
+        replace(old, new)
+
+    save = partial(save_calibration, copy, {"goal_guarding": Calibration(3, -0.1, 0, 0.3, 0.5, 0.7)}, None)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", crash)
+        with pytest.raises(KeyboardInterrupt) if step < 4 else nullcontext():
+            save({"parity": 0})
+    assert calibrated(copy) == ((2, False) if step < 3 else (3, True))
+    save({"parity": 0})
+    assert calibrated(copy) == (3, True)
+    assert not list(copy.glob("*next*"))
+
+
+def test_a_crash_after_a_crash_leaves_the_first_one_s_result(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = os.replace
+
+    def crash_at(name: str) -> None:
+        def crash(old: Path, new: Path) -> None:
+            if Path(old).name == name:
+                raise KeyboardInterrupt
+            replace(old, new)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", crash)
+            with pytest.raises(KeyboardInterrupt):
+                save_calibration(copy, {"goal_guarding": Calibration(next(slopes), -0.1, 0, 0.3, 0.5, 0.7)}, None, {"parity": 0})
+
+    slopes = iter((3, 4))
+    crash_at("calibration.next.json")
+    crash_at("manifest.json.part")
+    assert calibrated(copy) == (3, True)
+
+
+def test_a_model_may_be_made_in_a_folder_of_another_name(tmp_path: Path) -> None:
+    assert load(tiny_bundle(tmp_path / "made here", called="tiny")).name == "tiny"
 
 
 def test_another_format_is_refused(copy: Path) -> None:

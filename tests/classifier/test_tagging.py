@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,19 +69,55 @@ def test_another_archive_is_not_continued(tiny: Path, archive: Path, tmp_path: P
         tag(classifier, archive, output)
 
 
+def test_an_archive_that_was_changed_is_not_continued(tiny: Path, archive: Path, tmp_path: Path) -> None:
+    """Same name and size: only the time tells."""
+    classifier, output = Classifier.load(tiny), tmp_path / "tags.jsonl"
+
+    def stop(summary: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tag(classifier, archive, output, progress=stop)
+    archive.write_text(archive.read_text(encoding="utf-8").replace("number 9", "number 8"), encoding="utf-8")
+    with pytest.raises(ResumeError, match="changed since"):
+        tag(classifier, archive, output)
+
+
+@contextmanager
+def running(archive: Path, output: Path, model: Path) -> Iterator[tuple[list[str], int]]:
+    """The command, and a process of it that is at work on the output until it is killed."""
+    command = [sys.executable, "-m", "cli", "tag", str(archive), "-o", str(output), "--model", str(model)]
+    part = output.with_name(output.name + ".part")
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while (not part.exists() or part.stat().st_size < 200_000) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield command, process.pid
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_second_run_is_refused_and_leaves_the_first_alone(tiny: Path, tmp_path: Path) -> None:
+    archive, output, part = write_archive(tmp_path / "archive.jsonl", 3000), tmp_path / "tags.jsonl", tmp_path / "tags.jsonl.part"
+    with running(archive, output, tiny) as (command, first):
+        os.kill(first, signal.SIGSTOP)  # it must not end before the second is refused
+        before = part.read_bytes()
+        second = subprocess.run(command, capture_output=True, text=True)
+        os.kill(first, signal.SIGCONT)
+    assert (second.returncode, second.stderr.count("another run writes this output")) == (2, 1)
+    assert part.read_bytes().startswith(before)
+
+
 @pytest.mark.slow
 def test_killed_half_way_and_run_again_it_equals_an_undisturbed_run(tiny: Path, tmp_path: Path) -> None:
     archive = write_archive(tmp_path / "archive.jsonl", 3000)
     tag(Classifier.load(tiny), archive, tmp_path / "whole.jsonl")
-    command = [sys.executable, "-m", "cli", "tag", str(archive), "-o", str(tmp_path / "tags.jsonl"), "--model", str(tiny)]
-    part = tmp_path / "tags.jsonl.part"
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while (not part.exists() or part.stat().st_size < 200_000) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert part.exists()
+    with running(archive, tmp_path / "tags.jsonl", tiny) as (command, _):
+        pass
+    assert (tmp_path / "tags.jsonl.part").exists()
     assert not (tmp_path / "tags.jsonl").exists()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert (tmp_path / "tags.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()

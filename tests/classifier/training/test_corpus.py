@@ -25,8 +25,28 @@ def test_a_split_holds_its_scenarios_and_no_others(tmp_path: Path) -> None:
     assert found == {"development": ["open0", "open1"], "calibration": [], "test": ["closed0", "closed1"]}
 
 
-def test_without_splits_all_is_development(tmp_path: Path) -> None:
-    path = folder(tmp_path, None)
+def test_a_single_file_keeps_to_the_splits_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder(tmp_path, 'development = ["open"]\ntest = ["closed"]\n')
+    monkeypatch.chdir(path)  # where the name alone says nothing of the folder
+    for file in (path / "items.jsonl", Path("items.jsonl"), Path()):
+        assert [g.transcript.id for g in load(file)] == ["open0", "open1"]
+        assert [g.transcript.id for g in load(file, "test")] == ["closed0", "closed1"]
+
+
+def test_the_nearest_splits_count(tmp_path: Path) -> None:
+    path = folder(tmp_path, "test = []\n")
+    (path / "splits.toml").write_text('test = ["open", "closed"]\n', encoding="utf-8")
+    assert (len(load(path)), len(load(path / "items.jsonl", "test"))) == (0, 4)
+
+
+@pytest.mark.parametrize("name", ["authored_test.jsonl", "reasoned_test.jsonl"])
+def test_the_closed_files_of_the_corpus_stay_closed(name: str) -> None:
+    assert load(ROOT / "annotations" / "corpus" / name) == []
+
+
+@pytest.mark.parametrize("name", ["", "items.jsonl"])
+def test_without_splits_all_is_development(tmp_path: Path, name: str) -> None:
+    path = folder(tmp_path, None) / name
     assert len(load(path)) == 4
     assert load(path, "test") == []
 

@@ -95,6 +95,13 @@ def test_embedding_keeps_the_order_and_what_a_single_item_gets() -> None:
         assert np.array_equal(found.embeddings, embed([example], encoder, quiet=True)[0].embeddings)
 
 
+@pytest.mark.parametrize("reasoning", [None, "", " \n"])
+def test_an_item_without_reasoning_is_refused_by_name(reasoning: str | None) -> None:
+    silent = replace(gold(), transcript=transcript(reasoning, "No, I refuse.", id="silent-7"), spans=())
+    with pytest.raises(ValueError, match=r"silent-7 .*take it out"):
+        prepare([gold(), silent], HashingEncoder(), COLUMNS)
+
+
 def test_folds_partition_the_scenarios() -> None:
     examples = prepare(corpus(), HashingEncoder(), COLUMNS)
     folds = scenario_folds(examples, 3, 0)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from classifier.bundle import MANIFEST, BundleError, load
+from classifier.bundle import ENCODER_FILES, FILES, MANIFEST, BundleError, load
 from classifier.encoders.onnx import OnnxEncoder
 from classifier.encoders.sentence_transformer import TorchEncoder, export, find
 from classifier.pipeline import Classifier
@@ -21,7 +22,7 @@ from classifier.training.finetuning import fine_tune
 from classifier.training.fitting import Config
 from classifier.training.out_of_fold import OUT_OF_FOLD, OutOfFold
 from classifier.training.train import calibrate, train
-from tests.classifier.conftest import LABELS
+from tests.classifier.conftest import LABELS, tiny_bundle
 from tests.classifier.labelled import LABEL_SET, corpus
 
 pytestmark = [pytest.mark.train, pytest.mark.slow]
@@ -48,9 +49,36 @@ def config(small: Path) -> Config:
 
 @pytest.fixture(scope="module")
 def trained(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "small"
+    """In place of an older model, of which a card was written."""
+    folder = tiny_bundle(tmp_path_factory.mktemp("models") / "small")
+    (folder / "README.md").write_text("The card of the older model.")
     train(corpus(), LABELS, folder, config)
     return folder
+
+
+def test_it_takes_the_place_of_the_older_model(trained: Path) -> None:
+    assert {path.name for path in trained.iterdir()} == {MANIFEST, OUT_OF_FOLD, *ENCODER_FILES["onnx"], *FILES}
+    assert load(trained).name == "small"
+    assert [path.name for path in trained.parent.iterdir()] == ["small"]
+    assert "fine-tuned" in (trained / "LICENSE-base-model").read_text()
+
+
+def test_an_interruption_at_the_very_end_spares_the_older_model_and_who_runs_on_it(
+    trained: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, before = load(trained), {path.name: path.read_bytes() for path in trained.iterdir()}
+    ids = running.encoder.tokenize("I want to stay as I am.")[0]
+    states = running.encoder.states(ids)
+
+    def interrupted(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("classifier.training.train.parity", interrupted)  # the last thing that is done
+        with pytest.raises(KeyboardInterrupt):
+            train(corpus(), LABELS, trained, config)
+    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
+    assert np.array_equal(running.encoder.states(ids), states)
 
 
 def test_the_bundle_serves_and_knows_what_it_was_taught(trained: Path) -> None:
