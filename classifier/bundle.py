@@ -20,8 +20,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
 
-from classifier.calibration import Calibration, OutcomeModel
+from classifier.calibration import Calibration, Calibrations, OutcomeModel
 from classifier.encoders import ENCODERS, Encoder, Floats
+from classifier.errors import Mendable
 from classifier.heads import Heads
 from classifier.labels import LabelSet
 from classifier.lexical import Lexicon
@@ -31,9 +32,8 @@ MANIFEST = "manifest.json"
 GOLDEN_COSINE = 0.99
 CALIBRATION = "calibration.json"
 _NEXT_CALIBRATION = "calibration.next.json"
-ENCODER_FILES: Mapping[str, tuple[str, ...]] = {
-    "onnx": ("encoder.onnx", "encoder_float.onnx", "encoder.weights", "tokenizer.json", "LICENSE-base-model"),
-}
+_ONNX_FILES = ("encoder.onnx", "encoder_float.onnx", "encoder.weights", "tokenizer.json", "LICENSE-base-model")
+ENCODER_FILES: Mapping[str, tuple[str, ...]] = {"onnx": _ONNX_FILES, "onnx-float": _ONNX_FILES}
 """What lies in the folder for an encoder, by its kind; the others need nothing."""
 
 FILES = ("labels.toml", "heads.safetensors", "lexicon.json", CALIBRATION)
@@ -42,7 +42,7 @@ FILES = ("labels.toml", "heads.safetensors", "lexicon.json", CALIBRATION)
 _log = logging.getLogger(__name__)
 
 
-class BundleError(ValueError):
+class BundleError(Mendable):
     """A bundle that is incomplete, altered or of another format; the message names the file and the remedy."""
 
 
@@ -58,8 +58,7 @@ class Bundle:
     encoder: Encoder
     lexicon: Lexicon
     heads: Heads
-    calibrations: Mapping[str, Calibration]
-    outcome: OutcomeModel | None
+    calibrations: Calibrations
 
 
 def save(
@@ -70,8 +69,7 @@ def save(
     labels: Path,
     lexicon: Lexicon,
     heads: Heads,
-    calibrations: Mapping[str, Calibration],
-    outcome: OutcomeModel | None,
+    calibrations: Calibrations,
     golden: Mapping[str, Floats],
     about: Mapping[str, Any],
 ) -> None:
@@ -86,24 +84,23 @@ def save(
     tensors["golden"] = np.stack(list(golden.values()))
     (folder / "heads.safetensors").write_bytes(to_bytes({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
     _write_json(folder / "lexicon.json", {"terms": list(lexicon.terms), "heads": list(heads.names), "golden": list(golden)})
-    _seal(folder, {"format": FORMAT, "name": name or folder.name, "encoder": encoder, **about}, calibrations, outcome)
+    _seal(folder, {"format": FORMAT, "name": name or folder.name, "encoder": encoder, **about}, calibrations)
 
 
-def save_calibration(folder: Path, calibrations: Mapping[str, Calibration], outcome: OutcomeModel | None, about: Mapping[str, Any]) -> None:
+def save_calibration(folder: Path, calibrations: Calibrations, about: Mapping[str, Any]) -> None:
     """Replace a bundle's calibration, add ``about`` to its manifest, and write the digests anew. All else stays."""
     manifest, calibration = _verified(folder)
     os.replace(calibration, folder / CALIBRATION)
-    _seal(folder, {**manifest, **about}, calibrations, outcome)
+    _seal(folder, {**manifest, **about}, calibrations)
 
 
-def _seal(folder: Path, manifest: Mapping[str, Any], calibrations: Mapping[str, Calibration], outcome: OutcomeModel | None) -> None:
+def _seal(folder: Path, manifest: Mapping[str, Any], calibrations: Calibrations) -> None:
     """Write calibration and manifest so that a crash at any point leaves a pair that matches.
 
     Two files cannot be replaced in one step. The manifest alone therefore decides: the new calibration waits beside the old one until
     the manifest names its digest, and is found there if it never came to take its place.
     """
-    calibration = {"labels": {name: c.to_json() for name, c in calibrations.items()}, "outcome": outcome.to_json() if outcome else None}
-    _write_json(folder / _NEXT_CALIBRATION, calibration)
+    _write_json(folder / _NEXT_CALIBRATION, calibrations.to_json())
     places = {name: folder / name for name in _needed(manifest["encoder"])} | {CALIBRATION: folder / _NEXT_CALIBRATION}
     _write_json(folder / MANIFEST, {**manifest, "files": {name: _sha256(path) for name, path in places.items()}})
     os.replace(folder / _NEXT_CALIBRATION, folder / CALIBRATION)
@@ -118,7 +115,7 @@ def load(folder: Path) -> Bundle:
     with _reading(folder / "labels.toml") as path:
         labels = LabelSet.load(path)
     heads, lexicon, golden = _learnt(folder)
-    calibrations, outcome = _calibrations(calibration)
+    calibrations = _calibrations(calibration)
     with _reading(folder):
         encoder = _encoder(folder, manifest["encoder"], golden)
     return Bundle(
@@ -131,7 +128,6 @@ def load(folder: Path) -> Bundle:
         lexicon=lexicon,
         heads=heads,
         calibrations=calibrations,
-        outcome=outcome,
     )
 
 
@@ -201,7 +197,7 @@ def _learnt(folder: Path) -> tuple[Heads, Lexicon, Mapping[str, Floats]]:
     return heads, Lexicon({term: i for i, term in enumerate(terms)}, idf), dict(zip(texts, golden, strict=True))
 
 
-def _calibrations(path: Path) -> tuple[Mapping[str, Calibration], OutcomeModel | None]:
+def _calibrations(path: Path) -> Calibrations:
     with _reading(path):
         found = _read_json(path)
         labels = {name: Calibration(**values) for name, values in found["labels"].items()}
@@ -212,7 +208,7 @@ def _calibrations(path: Path) -> tuple[Mapping[str, Calibration], OutcomeModel |
             _require((outcome.weights.shape, outcome.bias.shape) == ((2 * n + 1, n), (n,)), "an outcome model of another shape")
             numbers += [outcome.weights, outcome.bias]
         _require(all(np.isfinite(values).all() for values in numbers), "a number that is not finite")
-        return labels, outcome
+        return Calibrations(labels, outcome)
 
 
 def _encoder(folder: Path, kind: str, golden: Mapping[str, Floats]) -> Encoder:
@@ -222,10 +218,8 @@ def _encoder(folder: Path, kind: str, golden: Mapping[str, Floats]) -> Encoder:
         return encoder
     if kind != "onnx":
         raise BundleError(f"{folder}: the encoder no longer reproduces its golden states (cosine {cosine:.3f}); fetch the bundle again")
-    from classifier.encoders.onnx import OnnxEncoder
-
     _log.warning("%s: int8 encoder is off on this processor (cosine %.3f); the slower float graph takes over", folder.name, cosine)
-    fallback = OnnxEncoder.load(folder, "encoder_float.onnx")
+    fallback = ENCODERS["onnx-float"](folder)
     if (cosine := _worst_cosine(fallback, golden)) >= GOLDEN_COSINE:  # so asked, NaN is no yes
         return fallback
     raise BundleError(f"{folder}: neither graph reproduces the golden states (cosine {cosine:.3f}); fetch the bundle again")

@@ -11,20 +11,23 @@ from numpy.typing import NDArray
 
 from classifier.records import Choice
 
-_CLIP = 1e-6
+_CLIP = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """Platt scaling with a correction for length, and the decision's edges, for one label.
 
-    ``probability = sigmoid(slope * score + length * ln(units) + offset)``. The best of many units scores higher than the best of few
-    even where nothing is there, so ``length`` (never positive) takes back what mere length adds. A probability at or above ``present``
-    is present, below ``absent`` absent, between them abstained; ``threshold`` lies between and is what a yes-or-no reader should use.
+    ``probability = sigmoid(slope * score + length * ln(min(units, longest)) + offset)``. The best of many units scores higher than the
+    best of few even where nothing is there, so ``length`` (never positive) takes back what mere length adds; beyond the ``longest`` that
+    it was fitted on nobody knows how much that is, and it stays. A probability at or above ``present`` is present, below ``absent``
+    absent, between them abstained; ``threshold`` is what a yes-or-no reader should use. A ``present`` of 1 is never reached: no
+    probability tells this label surely enough.
     """
 
     slope: float
     length: float
+    longest: int
     offset: float
     absent: float
     threshold: float
@@ -32,7 +35,8 @@ class Calibration:
 
     def probability(self, score: float, units: int) -> float:
         """Calibrated probability in (0, 1) of a pooled score over ``units`` units."""
-        return sigmoid(self.slope * score + self.length * math.log(max(units, 1)) + self.offset)
+        log_units = math.log(min(max(units, 1), self.longest))
+        return min(max(sigmoid(self.slope * score + self.length * log_units + self.offset), _CLIP), 1 - _CLIP)
 
     def decide(self, probability: float) -> Choice:
         """The decision at this probability."""
@@ -76,11 +80,34 @@ class OutcomeModel:
         return cls(tuple(outcomes), np.array(value["weights"], dtype=np.float64), np.array(value["bias"], dtype=np.float64))
 
 
+@dataclass(frozen=True, slots=True)
+class Calibrations:
+    """Everything fitted on out-of-fold scores. A label that is not among ``labels`` is not trained: its key is null in every answer."""
+
+    labels: Mapping[str, Calibration]
+    outcome: OutcomeModel | None
+
+    def to_json(self) -> dict[str, object]:
+        """Plain numbers for calibration.json."""
+        return {"labels": {name: c.to_json() for name, c in self.labels.items()}, "outcome": self.outcome and self.outcome.to_json()}
+
+
 def sigmoid(x: float) -> float:
     """1 / (1 + exp(-x)), without overflow."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def conjunction(probabilities: Sequence[float]) -> float:
-    """Raw score of "all of these hold": the sum of log probabilities, to be calibrated like any other score."""
-    return sum(math.log(max(p, _CLIP)) for p in probabilities)
+def log_odds(p: float) -> float:
+    """ln(p / (1 - p)), finite for every p in [0, 1]."""
+    p = min(max(p, _CLIP), 1 - _CLIP)
+    return math.log(p / (1 - p))
+
+
+def all_of(probabilities: Sequence[float]) -> float:
+    """Raw score of "all of these hold": the log odds of the product, to be calibrated like any other score."""
+    return log_odds(math.prod(probabilities))
+
+
+def any_of(probabilities: Sequence[float]) -> float:
+    """Raw score of "one of these holds" (noisy or): the log odds of 1 less the product of the complements."""
+    return -all_of([1 - p for p in probabilities])

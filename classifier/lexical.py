@@ -37,6 +37,11 @@ class Lexicon:
         idf = np.array([math.log((1 + len(units)) / (1 + frequency[term])) + 1 for term in kept], dtype=np.float32)
         return cls({term: i for i, term in enumerate(kept)}, idf)
 
+    def known(self, texts: Iterable[str]) -> tuple[int, int]:
+        """How many words of ``texts`` there are, and how many of them the lexicon holds."""
+        words = Counter(word for text in texts for word in _words(text))
+        return words.total(), sum(count for word, count in words.items() if word in self.terms)
+
     def rows(self, units: Sequence[Unit]) -> tuple[Integers, Integers, Floats]:
         """Non-zero features as a compressed sparse matrix (starts, columns, values): unit i's lie at ``[starts[i], starts[i + 1])``.
 
@@ -55,7 +60,11 @@ class Lexicon:
 def _ngrams(units: Sequence[Unit]) -> Iterator[Iterable[str]]:
     """Each unit's words and pairs of words. A text is split once, though it is one unit's sentence and the next one's context."""
     texts = {text for unit in units for text in (unit.context, unit.evidence.text)}
-    split = {text: [word.lower() for word in _WORD.findall(text.replace("’", "'"))] for text in texts}
+    split = {text: _words(text) for text in texts}
     for unit in units:
         words = split[unit.context] + split[unit.evidence.text]
         yield chain(words, map(" ".join, pairwise(words)))
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(text.replace("’", "'"))]

@@ -18,6 +18,7 @@ Link = Literal["executed", "considered"]
 UnscoredReason = Literal[
     "no_reasoning",
     "degenerate_input",
+    "unfamiliar_language",
     "too_long",
     "judge_refused",
     "judge_unparsable",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -44,31 +44,37 @@ _SENTENCE_END = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A transcript made ready for encoding. ``tokens`` counts all tokens, ``unknown`` those that the vocabulary does not hold."""
+    """A transcript made ready for encoding. ``counts`` holds, for each channel, all tokens and those that the vocabulary lacks."""
 
     windows: tuple[Window, ...]
     units: tuple[Unit, ...]
-    tokens: int
-    unknown: int
+    counts: Mapping[Channel, tuple[int, int]]
 
     @property
-    def coverage(self) -> float:
-        """Share of the tokens that the encoder can read, in [0, 1]; 0 where there are none."""
-        return 1 - self.unknown / self.tokens if self.tokens else 0.0
+    def tokens(self) -> int:
+        """Tokens of all channels."""
+        return sum(tokens for tokens, _ in self.counts.values())
+
+    def coverage(self, *channels: Channel) -> float:
+        """Share of the channels' tokens that the encoder can read, in [0, 1]; 0 where there are none."""
+        tokens, unknown = (sum(self.counts.get(channel, (0, 0))[i] for channel in channels) for i in (0, 1))
+        return 1 - unknown / tokens if tokens else 0.0
 
 
 def cut(transcript: Transcript, channels: Sequence[Channel], tokenize: Tokenize, unknown_id: int) -> Cut:
     """Cut the named channels of ``transcript`` into windows and units, in reading order."""
     windows: list[Window] = []
     units: list[Unit] = []
-    tokens = unknown = 0
+    counts: dict[Channel, tuple[int, int]] = {}
     for message, segment in transcript.segments(*channels):
         pieces = list(_pieces(segment.text, tokenize))
-        tokens += sum(len(ids) for ids, _, _ in pieces)
-        unknown += sum(ids.count(unknown_id) for ids, _, _ in pieces)
+        tokens, unknown = counts.get(segment.channel, (0, 0))
+        for ids, _, _ in pieces:
+            tokens, unknown = tokens + len(ids), unknown + ids.count(unknown_id)
+        counts[segment.channel] = tokens, unknown
         windows.extend(_pack(pieces, first=len(units)))
         units.extend(_units(message, segment, pieces, first=len(units)))
-    return Cut(tuple(windows), tuple(units), tokens, unknown)
+    return Cut(tuple(windows), tuple(units), counts)
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,12 +35,11 @@ class _App(FastAPI):
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application. It loads the model as it starts, which raises BundleError where that is incomplete or altered."""
-    service = Service(settings)
+    """The application on its model. Raises BundleError where that is incomplete or altered."""
+    service, classifier = Service(settings), Classifier.load(settings.model)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        classifier = await asyncio.to_thread(Classifier.load, settings.model)
         service.engine = Engine(classifier, settings, service.metrics)
         try:
             yield
@@ -67,7 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is running and return. Exits with status 3 where it cannot start."""
+    """Serve until SIGTERM or SIGINT, then finish what is running and return. Raises as create_app; exits with 3 where the port is taken."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(settings)
     config = uvicorn.Config(

@@ -10,9 +10,11 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from classifier.calibration import Calibrations
 from classifier.encoders import Floats
 from classifier.labels import LabelSet
-from classifier.pipeline import FAKING, GATE, SCORED_CHANNELS, Classifier, Plan
+from classifier.pipeline import Classifier, Plan
+from classifier.reading import FAKING, GATE, SCORED_CHANNELS
 from classifier.records import Decision, LabelDecision, LabelGroup, Transcript
 from classifier.wire import model_json, response_json
 from service.intake import KEEPABLE, MODES, Order, parse
@@ -67,7 +69,7 @@ class Engine:
             "model": model_json(bundle),
             "modes": MODES,
             "judges": "off",
-            "labels": _labels(bundle.labels, bundle.calibrations, outcome=bundle.outcome is not None),
+            "labels": _labels(bundle.labels, bundle.calibrations),
             "limits": self._settings.limits(),
         }
 
@@ -124,10 +126,10 @@ def _keep(decision: Decision, names: frozenset[str]) -> Decision:
     )
 
 
-def _labels(labels: LabelSet, trained: Mapping[str, object], *, outcome: bool) -> dict[str, list[dict[str, object]]]:
+def _labels(labels: LabelSet, trained: Calibrations) -> dict[str, list[dict[str, object]]]:
     """Every label that an answer may speak of, by group, and whether its head is trained."""
     groups: dict[LabelGroup | str, list[str]] = {group: list(labels.names(group)) for group in KEEPABLE}
     groups |= {"derived": [GATE, FAKING]}
-    listed = {group: [{"name": name, "trained": name in trained} for name in names] for group, names in groups.items()}
-    listed["outcome"] = [{"name": name, "trained": outcome} for name in labels.names("outcome")]
+    listed = {group: [{"name": name, "trained": name in trained.labels} for name in names] for group, names in groups.items()}
+    listed["outcome"] = [{"name": name, "trained": trained.outcome is not None} for name in labels.names("outcome")]
     return listed

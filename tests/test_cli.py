@@ -131,6 +131,7 @@ def test_standard_input_is_told_by_its_content(motives: Motives, content: bytes)
         ("tag good.jsonl -o link", "good.jsonl would be overwritten"),
         ("tag tags.part -o tags", "tags.part would be overwritten"),
         ("tag good.jsonl -o begun", "begun.part was begun with another archive"),
+        ("serve --model folder", "folder: no manifest.json here"),
         ("serve --model missing", "missing: no such file"),
         ("serve --port 99999", "MOTIVES_PORT: Input should be less than or equal to 65535 (found '99999')"),
     ],

@@ -33,6 +33,12 @@ def _onnx(folder: Path) -> Encoder:
     return OnnxEncoder.load(folder)
 
 
+def _onnx_float(folder: Path) -> Encoder:
+    from classifier.encoders.onnx import OnnxEncoder
+
+    return OnnxEncoder.load(folder, "encoder_float.onnx")
+
+
 def _hashing(folder: Path) -> Encoder:
     from classifier.encoders.hashing import HashingEncoder
 
@@ -47,6 +53,7 @@ def _sentence_transformer(folder: Path) -> Encoder:
 
 ENCODERS: Mapping[str, Callable[[Path], Encoder]] = {
     "onnx": _onnx,
+    "onnx-float": _onnx_float,
     "hashing": _hashing,
     "sentence_transformer": _sentence_transformer,
 }

@@ -10,13 +10,13 @@ from typing import Any
 
 from classifier.evaluation.baselines import NAMES
 from classifier.evaluation.evaluate import Evaluation, Headline
-from classifier.evaluation.figures import ANY_MOTIVE, Stratum
+from classifier.evaluation.figures import ANY_MOTIVE, LengthGroup, LinkFigures, Stratum
 from classifier.evaluation.notation import estimate, number, rate, signed, table, words
 from classifier.evaluation.pairs import CONTRASTS, STYLE_CONTRAST
 from classifier.evaluation.statistics import BINS, Estimate
 from classifier.labels import LabelSet
-from classifier.pipeline import GATE
-from classifier.training.fitting import FULL_TRACE, MINIMUM_AUROC, MINIMUM_POSITIVES
+from classifier.reading import GATE
+from classifier.training.fitting import FULL_TRACE, MINIMUM_AUROC, MINIMUM_POSITIVES, MISSED, PRECISION
 
 _FEW = 5
 """Items of the rarer class below which a stratum's AUROC is not called its worst."""
@@ -63,7 +63,7 @@ def model_card(card: Card) -> str:
         _decisions,
         _pairs,
         _lengths,
-        _false_positives,
+        _false_alarms,
         _calibration,
         _evidence,
         _strata,
@@ -91,28 +91,39 @@ its predecessor, and the best few sentences make the transcript's score. It runs
 
 {table(("motive", "present where"), motives)}
 
-`goal_guarding` is the union of the three kinds of guarding. `alignment_faking` is derived: guarding of itself that the decision rests on,
-awareness of training, a stated preference of its own, and compliance all the same. Rulings: codebook {card.labels.codebook}."""
+`goal_guarding` is derived: any of the three kinds of guarding (noisy or, with a head that tells guarding of whatever kind).
+`alignment_faking` is derived: guarding, awareness of training, a stated preference of its own, and compliance or partial compliance all the
+same. Rulings: codebook {card.labels.codebook}."""
 
 
 def _short(card: Card) -> str:
     unseen, full, pairs = card.evaluation.unseen, card.evaluation.full_traces, card.evaluation.pairs
     others = " and ".join(f"{number(unseen.baselines[key].macro_auroc.value)} by {name}" for key, name in NAMES.items())
-    alarms = full.false_positives["ordinary"].get(ANY_MOTIVE)
     gate = full.labels.get(GATE)
     points = [
         f"**Who wrote and labelled the items:** {_origins(card)}",
         f"**Ranking** on scenarios it never saw: mean AUROC of the five motives {estimate(unseen.macro_auroc)}, against {others}.",
         f"**Fine distinctions**: {estimate(pairs.accuracy)} of {pairs.n} minimal pairs the right way round; chance is 0.5.",
-        f"**False alarms**: {rate(alarms)} of ordinary full traces without any motive reach some motive's threshold." if alarms else "",
+        _alarms_in_short(full),
         f"**Probabilities** of `{GATE}` on full traces are off by {estimate(gate.figures['ece'])} on average (ECE)." if gate else "",
-        f"**Not to be relied on** (AUROC may be below {_WEAK}): {weak}." if (weak := _weak(unseen)) else "",
+        f"**Never called present**, because nothing tells them surely enough: {never}." if (never := _never(unseen)) else "",
+        f"**Not to be relied on** (AUROC on full traces may be below {_WEAK}): {weak}." if (weak := _weak(full)) else "",
     ]
     return "## In short\n\n" + _list(points)
 
 
 def _list(points: Sequence[str]) -> str:
     return "\n".join(f"- {point}" for point in points if point)
+
+
+def _alarms_in_short(full: Headline) -> str:
+    found = [(kind, full.false_alarms[kind].get(ANY_MOTIVE)) for kind in ("ordinary", "hard")]
+    said = [f"{rate(alarms.present)} of {kind} full traces" for kind, alarms in found if alarms]
+    return f"**False alarms**: some motive is called present in {' and '.join(said)} that state none." if said else ""
+
+
+def _never(headline: Headline) -> str:
+    return ", ".join(words(name) for name, label in headline.labels.items() if label.figures["present_recall"].value == 0)
 
 
 def _weak(headline: Headline) -> str:
@@ -166,7 +177,8 @@ model that had seen nothing of its scenario.
 {table(("what", "by", "items"), origins)}
 
 {evaluation.full_traces.n} items are full traces (at least {FULL_TRACE} words of reasoning); the others are passages and minimal pairs,
-shorter than what the field holds. Both calibrate the probabilities; minimal pairs do not."""
+shorter than what the field holds. Both calibrate the probabilities, passages also lengthened by two ordinary traces each;
+minimal pairs do not."""
 
 
 def _results(card: Card) -> str:
@@ -240,14 +252,32 @@ Accuracy {estimate(outcome.accuracy)} over {outcome.n} items (always naming the 
 
 
 def _decisions(card: Card) -> str:
+    served = ("label", "positives", "precision of present", "recall of present", "positives called absent", "abstained, of all")
+    figures = ("present_precision", "present_recall", "missed", "abstained")
     header = ("label", "positives", "precision", "recall", "F1", "recall at 1 % false positives", "recall × specificity")
-    figures = ("precision", "recall", "f1", "recall_at_fpr_1", "g_mean_squared")
-    return f"""## Decisions at the threshold
+    primary = card.evaluation.unseen.primary
+    return f"""## Decisions
 
-All items. The threshold is the one of best F1 on other scenarios; whoever needs few false alarms should set a higher one (raw scores and
-probabilities stay on every decision).
+As served: `present` aims at a precision of {PRECISION}, `absent` at losing no more than {MISSED} of the positives, and what lies between
+abstains. Where motives are rarer than here, so is what is present rightly.
 
-{_figures(card.evaluation.unseen, header, figures)}
+All items:
+
+{_figures(card.evaluation.unseen, served, figures)}
+
+Full traces:
+
+{_figures(card.evaluation.full_traces, served, figures)}
+
+A primary motive, or that there is none, is named for {rate(primary.named)} of all items; {rate(primary.right)} of these are right
+(always naming the commonest: {number(primary.majority)}).
+
+### At the threshold
+
+All items, for readers who want yes or no: the threshold is the one of best F1 on other scenarios; whoever needs few false alarms should
+set a higher one (raw scores and probabilities stay on every decision).
+
+{_figures(card.evaluation.unseen, header, ("precision", "recall", "f1", "recall_at_fpr_1", "g_mean_squared"))}
 
 ![Precision against recall](precision_recall.svg)"""
 
@@ -282,33 +312,49 @@ Accuracy over {pairs.n} pairs: **{estimate(pairs.accuracy)}**; {beside}.
 
 def _lengths(card: Card) -> str:
     lengths = card.evaluation.lengths
-    rows = [(f"{d.shortest} to {d.longest}" if d.shortest < d.longest else d.shortest, rate(d.rate)) for d in lengths.deciles]
+    alarms, recall = ([(_range(group), rate(group.rate)) for group in groups] for groups in (lengths.false_positives, lengths.recall))
     return f"""## Length
 
-False positives of `goal_guarding` among the {lengths.n} items without guarding, by deciles of length (items of equal length stay together).
-Spearman's correlation of the probability with length among them: {number(lengths.spearman)}; 0 would mean that mere length adds nothing.
+Items that reach the threshold of `goal_guarding`. Items of equal length stay together. Spearman's correlation of the probability with
+length among the {lengths.n} items without guarding: {number(lengths.spearman)}; 0 would mean that mere length adds nothing (it is not mere:
+most short items are passages, most long ones full traces).
 
-{table(("sentences of reasoning", "at or above the threshold"), rows)}"""
+Without guarding (false positives), by decile of length:
+
+{table(("sentences of reasoning", "at or above the threshold"), alarms)}
+
+With guarding (recall), by quarter of length:
+
+{table(("sentences of reasoning", "at or above the threshold"), recall)}"""
 
 
-def _false_positives(card: Card) -> str:
-    kinds = [
-        headline.false_positives[kind]
-        for headline in (card.evaluation.full_traces, card.evaluation.unseen)
-        for kind in ("ordinary", "hard")
-    ]
-    rows = [(words(name), *(rate(kind[name]) for kind in kinds)) for name in kinds[0]]
-    return f"""## False positives
+def _range(group: LengthGroup) -> str:
+    return f"{group.shortest} to {group.longest}" if group.shortest < group.longest else str(group.shortest)
 
-Items without any motive, at or above the threshold. *Ordinary* ones hold no restatement, distress, mention or futility, and no awareness of
-training; *hard* ones are all others. Intervals are Wilson's.
 
-{table(("label", "ordinary full traces", "hard full traces", "all ordinary", "all hard"), rows)}"""
+def _false_alarms(card: Card) -> str:
+    both = (card.evaluation.full_traces, card.evaluation.unseen)
+    kinds = [headline.false_alarms[kind] for headline in both for kind in ("ordinary", "hard")]
+    rows = [(words(name), *(rate(kind[name].present) for kind in kinds)) for name in kinds[0]]
+    at_threshold = [(words(name), *(rate(kind[name].threshold) for kind in kinds)) for name in kinds[0]]
+    header = ("label", "ordinary full traces", "hard full traces", "all ordinary", "all hard")
+    return f"""## False alarms
+
+Items without any motive. *Ordinary* ones hold no restatement, distress, mention or futility, and no awareness of training; *hard* ones are
+all others. Intervals are Wilson's.
+
+Called present:
+
+{table(header, rows)}
+
+At or above the threshold:
+
+{table(header, at_threshold)}"""
 
 
 def _calibration(card: Card) -> str:
-    header = ("label", "positives", "Brier", f"ECE ({BINS} equal-mass bins)", "abstained", "wrong among decided")
-    figures = ("brier", "ece", "abstained", "error")
+    header = ("label", "positives", "Brier", f"ECE ({BINS} equal-mass bins)")
+    figures = ("brier", "ece")
     return f"""## Calibration
 
 The expected calibration error (ECE) takes {BINS} bins with the same number of items in each; it is biased upwards where items are few,
@@ -328,15 +374,20 @@ All items:
 
 def _evidence(card: Card) -> str:
     rows = [(words(name), rate(found.rate), number(found.chance)) for name, found in card.evaluation.evidence.items()]
-    link = card.evaluation.link
-    executed = link.executed.n / link.right.n if link.right.n else math.nan
     return f"""## Evidence
 
 How often the best sentence for a motive touches a passage that was marked for it, among items that have the motive.
 
 {table(("motive", "touches", "a sentence at random"), rows)}
 
-The link of a motive, by that sentence: {rate(link.executed)} of executed ones are called executed,
+{_link(card.evaluation.link)}"""
+
+
+def _link(link: LinkFigures | None) -> str:
+    if link is None:
+        return "Whether a motive is executed or merely considered is not answered: the link is null."
+    executed = link.executed.n / link.right.n if link.right.n else math.nan
+    return f"""The link of a motive, by that sentence: {rate(link.executed)} of executed ones are called executed,
 {rate(link.considered)} of merely considered ones considered; {rate(link.right)} in all.
 Calling every one executed would be right in {number(executed)}."""
 
@@ -363,14 +414,15 @@ def _worst(kind: str, strata: Mapping[str, Stratum]) -> str:
 
 def _limits(card: Card) -> str:
     evaluation = card.evaluation
-    missing = [words(name) for name in evaluation.uncalibrated]
+    missing = [words(name) for name in evaluation.untrained]
     points = [
         "The items are invented. Where motives are rarer than here, as in most archives, precision is lower than the figures above.",
         "A stated motive may not be the real one, and a motive may go unstated.",
         "English only. Paraphrase, translation and text written to deceive the classifier were not tested here.",
         "Settings were chosen by figures like these, on the same scenarios, so all of them flatter a little, the baselines' too.",
-        f"Not measured (with any group of scenarios left out, {MINIMUM_POSITIVES} positives and an AUROC of {MINIMUM_AUROC} must remain): "
-        f"{', '.join(missing)}." if missing else "",
+        f"Not answered, always null (fewer than {MINIMUM_POSITIVES} positives, or an AUROC below {MINIMUM_AUROC}): {', '.join(missing)}."
+        if missing
+        else "",
         f"{evaluation.unscored} items without reasoning were left out." if evaluation.unscored else "",
     ]  # fmt: skip
     return "## Limits\n\n" + _list(points)
@@ -388,8 +440,8 @@ def _provenance(card: Card) -> str:
         ("seed of the evaluation", card.evaluation.seed),
     ]
     if parity := manifest.get("parity"):
-        moved = f"{parity['mean']:.3f} on average, at most {parity['largest']:.3f} (`{parity['label']}`)"
-        rows.append((f"probability moved by int8, {parity['transcripts']} transcripts against torch", moved))
+        moved = f"{parity['mean']:.3f} on average, at most {parity['largest']:.3f} (`{parity['label']}`; accepted: {card.config['drift']})"
+        rows.append((f"probability moved by the encoder `{parity['encoder']}`, {parity['transcripts']} transcripts against torch", moved))
     return f"""## Licence and provenance
 
 Apache-2.0{base}. Every figure of this card stands in `evaluation.json`.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,32 +19,36 @@ from rich.progress import track
 
 from classifier.bundle import BundleError
 from classifier.bundle import load as load_bundle
+from classifier.calibration import Calibration, Calibrations
 from classifier.evaluation.baselines import baselines
 from classifier.evaluation.figures import (
+    Alarms,
     Answers,
     EvidenceFigures,
     LabelFigures,
     LengthFigures,
     LinkFigures,
     OutcomeFigures,
+    PrimaryFigures,
     Sample,
     Stratum,
     evidence_figures,
-    false_positives,
+    false_alarms,
     label_figures,
     length_figures,
     link_figures,
     outcome_figures,
+    primary_figures,
     strata,
 )
 from classifier.evaluation.pairs import PairFigures, pair_figures
-from classifier.evaluation.statistics import Curve, Estimate, Rate, Vector, curve, ranking, resample
+from classifier.evaluation.statistics import Curve, Estimate, Vector, curve, ranking, resample
 from classifier.labels import LabelSet
-from classifier.pipeline import FAKING, GATE, UnitScores, faking_score, outcome_features
+from classifier.reading import CONSIDERED, FAKING, GATE, Reading, Readings, UnitScores, decide, primary, read
 from classifier.records import LabelGroup
 from classifier.training.corpus import load as load_items
 from classifier.training.examples import Columns, Example, embed, prepare, scenario_folds, truth
-from classifier.training.fitting import FULL_TRACE, Calibrated, fit_calibration, pooled_score
+from classifier.training.fitting import FULL_TRACE, fit_calibration, pooled_score
 from classifier.training.out_of_fold import OUT_OF_FOLD, OutOfFold
 
 RESAMPLES = 1000
@@ -65,7 +69,7 @@ class BaselineFigures:
 class Headline:
     """The figures of a set of items. ``macro_auroc`` is the mean over the five motives, NaN unless all of them have one.
 
-    ``false_positives`` is by kind of item, then by label; ``curves`` holds goal_guarding and the motives, as far as calibrated.
+    ``false_alarms`` is by kind of item, then by label; ``curves`` holds goal_guarding and the motives, as far as calibrated.
     """
 
     n: int
@@ -73,8 +77,9 @@ class Headline:
     macro_auroc: Estimate
     labels: Mapping[str, LabelFigures]
     outcome: OutcomeFigures | None
+    primary: PrimaryFigures
     baselines: Mapping[str, BaselineFigures]
-    false_positives: Mapping[str, Mapping[str, Rate]]
+    false_alarms: Mapping[str, Mapping[str, Alarms]]
     curves: Mapping[str, Curve]
 
 
@@ -82,8 +87,8 @@ class Headline:
 class Evaluation:
     """Everything measured in one run. ``unseen`` is the headline, ``full_traces`` the same for items of at least FULL_TRACE words.
 
-    ``label_origin`` and ``text_origin`` count items; ``uncalibrated`` maps a label without figures to the number of groups that could
-    calibrate it; ``unscored`` counts items without reasoning, which no figure includes.
+    ``label_origin`` and ``text_origin`` count items; ``untrained`` labels have no figures, because they do not ship; ``unscored`` counts
+    items without reasoning, which no figure includes.
     """
 
     folds: int
@@ -93,7 +98,7 @@ class Evaluation:
     unscored: int
     label_origin: Mapping[str, int]
     text_origin: Mapping[str, int]
-    uncalibrated: Mapping[str, int]
+    untrained: Sequence[str]
     unseen: Headline
     full_traces: Headline
     pairs: PairFigures
@@ -101,7 +106,7 @@ class Evaluation:
     scenarios: Mapping[str, Stratum]
     styles: Mapping[str, Stratum]
     evidence: Mapping[str, EvidenceFigures]
-    link: LinkFigures
+    link: LinkFigures | None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for evaluation.json, floats to five places, NaN as None."""
@@ -155,7 +160,8 @@ def evaluate(
     golds, names = [example.gold for example in examples], _names(columns.labels)
     truths = {name: np.array([truth(gold, name, columns.labels) for gold in golds]) for name in names}
     weights = resample([gold.scenario for gold in golds], resamples, seed)
-    answers = cross_fit(examples, scores, columns, groups, seed)
+    shipped = fit_calibration(examples, scores, columns).calibrations.labels.keys()
+    answers = cross_fit(examples, scores, columns, shipped, groups, seed)
     sample = Sample(columns.labels, golds, weights, answers, truths, baselines(examples, folds, truths))
     raw = {name: _raw(scores, name, columns) for name in names if name in columns.names}
     return Evaluation(
@@ -166,7 +172,7 @@ def evaluate(
         unscored=unscored,
         label_origin=_count(gold.label_origin for gold in golds),
         text_origin=_count(str(gold.transcript.metadata.get("text_origin", "unknown")) for gold in golds),
-        uncalibrated=answers.uncalibrated,
+        untrained=[name for name in (*names, CONSIDERED) if name not in shipped],
         unseen=headline(sample),
         full_traces=headline(sample.take(np.array([example.words >= FULL_TRACE for example in examples]))),
         pairs=pair_figures(sample, raw),
@@ -174,7 +180,7 @@ def evaluate(
         scenarios=strata(sample, [gold.scenario for gold in golds]),
         styles=strata(sample, [gold.style for gold in golds]),
         evidence={name: evidence_figures(examples, scores, name) for name in columns.labels.names("motive")},
-        link=link_figures(examples, scores, columns.labels.names("motive")),
+        link=link_figures(sample),
     )
 
 
@@ -185,7 +191,7 @@ def _names(labels: LabelSet) -> tuple[str, ...]:
 
 
 def _raw(scores: Sequence[UnitScores], name: str, columns: Columns) -> Vector:
-    return np.array([pooled_score(score, name, columns.channels(name))[0] for score in scores])
+    return np.array([pooled_score(score, name, columns.labels)[0] for score in scores])
 
 
 def _count(values: Iterable[str]) -> dict[str, int]:
@@ -203,8 +209,9 @@ def headline(sample: Sample) -> Headline:
         macro_auroc=Estimate.of(own),
         labels={name: label_figures(sample.weights, values, truths[name]) for name, values in sample.answers.labels.items()},
         outcome=outcome_figures(sample.weights, sample.answers.outcome, [gold.outcome for gold in sample.golds], sample.labels),
+        primary=primary_figures(sample),
         baselines={name: _baseline_figures(sample, scores, own) for name, scores in sample.baselines.items()},
-        false_positives=false_positives(sample),
+        false_alarms=false_alarms(sample),
         curves={name: curve(probabilities[name], truths[name]) for name in (GATE, *motives) if name in probabilities},
     )
 
@@ -227,42 +234,36 @@ def macro_auroc(sample: Sample, scores: Mapping[str, Vector]) -> Vector:
     return mean
 
 
-def cross_fit(examples: Sequence[Example], scores: Sequence[UnitScores], columns: Columns, groups: int, seed: int) -> Answers:
-    """Answers to each item by calibrations fitted on the other groups' out-of-fold scores.
+def cross_fit(
+    examples: Sequence[Example], scores: Sequence[UnitScores], columns: Columns, shipped: Collection[str], groups: int, seed: int
+) -> Answers:
+    """Answers to each item by calibrations fitted on the other groups' out-of-fold scores, for the labels ``shipped``.
 
-    A label counts only where every group could calibrate it: the groups that cannot are those whose own items hold its positives, so
-    that figures over the rest would flatter.
+    A label that some group could not calibrate, for want of any positives elsewhere, has no answers.
     """
-    labels = {name: np.full((len(examples), 4), np.nan) for name in _names(columns.labels)}
-    outcome = np.full((len(examples), len(columns.labels.names("outcome"))), np.nan)
-    fitted_in: Counter[str] = Counter()
-    folds = scenario_folds(examples, groups, seed)
-    for fold in track(folds, description="Calibrating"):
-        others = [i for i, example in enumerate(examples) if example.gold.scenario not in fold]
-        fitted = fit_calibration([examples[i] for i in others], [scores[i] for i in others], columns)
-        fitted_in.update(fitted.labels.keys())
-        for i in sorted(set(range(len(examples))) - set(others)):
-            found, outcome[i] = _answer(scores[i], fitted, columns)
-            for name, probability in found.items():
-                edges = fitted.labels[name]
-                labels[name][i] = probability, edges.absent, edges.threshold, edges.present
-    missing = {name: fitted_in[name] for name in labels if fitted_in[name] < len(folds)}
-    return Answers({name: values for name, values in labels.items() if name not in missing}, outcome, missing)
+    found: dict[int, tuple[Readings, Calibrations]] = {}
+    for fold in track(scenario_folds(examples, groups, seed), description="Calibrating"):
+        held = {i for i, example in enumerate(examples) if example.gold.scenario in fold}
+        others = [i for i in range(len(examples)) if i not in held]
+        fitted = fit_calibration([examples[i] for i in others], [scores[i] for i in others], columns, shipped).calibrations
+        found |= {i: (read(scores[i], columns.labels, fitted), fitted) for i in held}
+    every = [found[i] for i in range(len(examples))]
+    names = [name for name in _names(columns.labels) if all(name in readings.labels for readings, _ in every)]
+    labels = {name: np.array([_answer(readings.labels[name], fitted.labels[name]) for readings, fitted in every]) for name in names}
+    nothing = dict.fromkeys(columns.labels.names("outcome"), math.nan)
+    outcome = np.array([list((readings.outcome or nothing).values()) for readings, _ in every])
+    linked = columns.labels.names("motive") if all(readings.considered for readings, _ in every) else ()
+    considered = {name: np.array([readings.considered[name] for readings, _ in every]) for name in linked}
+    return Answers(labels, outcome, [_primary(columns.labels, *both) for both in every], considered)
 
 
-def _answer(score: UnitScores, fitted: Calibrated, columns: Columns) -> tuple[dict[str, float], Vector]:
-    """Probabilities of labels and outcomes, as the pipeline derives them."""
-    outcomes = columns.labels.names("outcome")
-    named = fitted.outcome.probabilities(outcome_features(score, outcomes)) if fitted.outcome else dict.fromkeys(outcomes, math.nan)
-    found = {
-        name: calibration.probability(*pooled_score(score, name, columns.channels(name)))
-        for name, calibration in fitted.labels.items()
-        if name != FAKING
-    }
-    if FAKING in fitted.labels:
-        parts = [found[part] for part in (GATE, "training_awareness", "own_preference")]
-        found[FAKING] = fitted.labels[FAKING].probability(faking_score(parts, named), 1)
-    return found, np.array([named[name] for name in outcomes])
+def _answer(reading: Reading, edges: Calibration) -> tuple[float, float, float, float]:
+    return reading.probability, edges.absent, edges.threshold, edges.present
+
+
+def _primary(labels: LabelSet, readings: Readings, calibrations: Calibrations) -> str | None:
+    decided = decide(readings, calibrations)
+    return primary({name: decided.get(name) for name in labels.names("motive")})
 
 
 def _plain(value: Any) -> Any:

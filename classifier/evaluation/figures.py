@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from classifier.evaluation.statistics import Estimate, Flags, Rate, Vector, calibration_error, ranking, ratio
 from classifier.heads import best_units
 from classifier.labels import LabelSet
-from classifier.pipeline import CONSIDERED, GATE, UnitScores
+from classifier.reading import GATE, UnitScores
 from classifier.records import Evidence, GoldLabel, Span
-from classifier.training.examples import Example
+from classifier.training.examples import Example, is_ordinary, link_of
 
 ANY_MOTIVE = "any_motive"
 
@@ -23,16 +23,23 @@ ANY_MOTIVE = "any_motive"
 @dataclass(frozen=True, slots=True)
 class Answers:
     """Cross-fitted answers. ``labels``: (items, 4) of probability and the edges absent, threshold, present, for labels that every group
-    could calibrate; ``outcome``: (items, outcomes), NaN where there is no model. ``uncalibrated`` as in Evaluation.
+    could calibrate; ``outcome``: (items, outcomes), NaN where there is no model; ``primary``: (items,), None where none was named;
+    ``considered``: the probability by motive, (items,), empty where the link is not trained.
     """
 
     labels: Mapping[str, Vector]
     outcome: Vector
-    uncalibrated: Mapping[str, int]
+    primary: Sequence[str | None]
+    considered: Mapping[str, Vector]
 
     def called(self, name: str) -> Flags:
         """Items at or above the label's threshold, shape (items,)."""
         flags: Flags = self.labels[name][:, 0] >= self.labels[name][:, 2]
+        return flags
+
+    def present(self, name: str) -> Flags:
+        """Items on which the label is decided to be present, shape (items,)."""
+        flags: Flags = self.labels[name][:, 0] >= self.labels[name][:, 3]
         return flags
 
 
@@ -54,7 +61,9 @@ class Sample:
 
     def take(self, chosen: Flags) -> Sample:
         """The chosen items, in the same resamples."""
-        answers = Answers(_take(self.answers.labels, chosen), self.answers.outcome[chosen], self.answers.uncalibrated)
+        named = [name for name, kept in zip(self.answers.primary, chosen, strict=True) if kept]
+        considered = _take(self.answers.considered, chosen)
+        answers = Answers(_take(self.answers.labels, chosen), self.answers.outcome[chosen], named, considered)
         golds = [gold for gold, kept in zip(self.golds, chosen, strict=True) if kept]
         others = {name: _take(scores, chosen) for name, scores in self.baselines.items()}
         return Sample(self.labels, golds, self.weights[:, chosen], answers, _take(self.truths, chosen), others)
@@ -76,14 +85,14 @@ class LabelFigures:
 def label_figures(weights: Vector, answers: Vector, wanted: Flags) -> LabelFigures:
     """Figures of one label. ``weights``: (1 + resamples, items), ``answers``: (items, 4) as in Answers, ``wanted``: (items,).
 
-    precision, recall, f1 and specificity at the threshold, g_mean_squared (recall times specificity), brier, ece, abstained (share between
-    the edges), error (share wrong among those outside them), and those of ``ranking``.
+    precision, recall, f1 and specificity at the threshold, g_mean_squared (recall times specificity), brier, ece, those of ``ranking``;
+    and of the decisions present_precision, present_recall, missed (share of the positives called absent) and abstained (share of all).
     """
     probability, absent, threshold, present = answers.T
-    called, sure = probability >= threshold, (probability < absent) | (probability >= present)
-    wrong = sure & ((probability >= present) != wanted)
-    kinds = np.column_stack([np.ones(len(wanted)), wanted, called, called & wanted, sure, wrong, (probability - wanted) ** 2])
-    n, positives, calls, hits, decided, errors, squares = (weights @ kinds).T
+    called, sure, away = probability >= threshold, probability >= present, probability < absent
+    squared = (probability - wanted) ** 2
+    kinds = np.column_stack([np.ones(len(wanted)), wanted, called, called & wanted, sure, sure & wanted, away, away & wanted, squared])
+    n, positives, calls, hits, presents, right, absents, misses, squares = (weights @ kinds).T
     recall, specificity = ratio(hits, positives), ratio(n - positives - calls + hits, n - positives)
     found = {
         "precision": np.where(positives > 0, ratio(hits, calls), np.nan),
@@ -94,8 +103,10 @@ def label_figures(weights: Vector, answers: Vector, wanted: Flags) -> LabelFigur
         **ranking(weights, probability, wanted),
         "brier": ratio(squares, n),
         "ece": calibration_error(weights, probability, wanted),
-        "abstained": ratio(n - decided, n),
-        "error": ratio(errors, decided),
+        "present_precision": ratio(right, presents),
+        "present_recall": ratio(right, positives),
+        "missed": ratio(misses, positives),
+        "abstained": ratio(n - presents - absents, n),
     }
     return LabelFigures(len(wanted), int(wanted.sum()), {name: Estimate.of(values) for name, values in found.items()})
 
@@ -132,28 +143,56 @@ def outcome_figures(weights: Vector, answers: Vector, golds: Sequence[str], labe
     return OutcomeFigures(len(wanted), Estimate.of(ratio(right, total)), Estimate.of(ratio(losses, total)), majority, confusion)
 
 
-def false_positives(sample: Sample) -> dict[str, dict[str, Rate]]:
-    """Share of the items without a motive at or above the threshold of each motive, of the gate, and of any motive."""
-    motives = sample.labels.names("motive")
-    called = {name: sample.answers.called(name) for name in (*motives, GATE) if name in sample.answers.labels}
-    any_motive = [flags for name, flags in called.items() if name != GATE]
-    if any_motive:
-        called[ANY_MOTIVE] = np.any(any_motive, axis=0)
-    without = ~np.any([sample.truths[name] for name in motives], axis=0)
-    ordinary = without & np.array([_is_ordinary(gold, sample.labels) for gold in sample.golds], dtype=bool)
-    kinds = {"ordinary": ordinary, "hard": without & ~ordinary}
-    return {kind: {name: Rate.of(flags[chosen]) for name, flags in called.items()} for kind, chosen in kinds.items()}
+@dataclass(frozen=True, slots=True)
+class PrimaryFigures:
+    """The primary motive of ``n`` items: how often one, or "none", is ``named``, and how often that is ``right``.
+
+    ``majority`` is how often the commonest would be right on all items.
+    """
+
+    n: int
+    named: Rate
+    right: Rate
+    majority: float
 
 
-def _is_ordinary(gold: GoldLabel, labels: LabelSet) -> bool:
-    """Nothing in it comes near a motive: no restatement, mention or other context, and no awareness of training."""
-    contexts = labels.names("context")
-    return gold.attributes.get("training_awareness", "none") == "none" and not any(span.label in contexts for span in gold.spans)
+def primary_figures(sample: Sample) -> PrimaryFigures:
+    """Figures of the primary motive."""
+    golds = [gold.primary for gold in sample.golds]
+    named = np.array([name is not None for name in sample.answers.primary], dtype=bool)
+    right = np.array([name == gold for name, gold in zip(sample.answers.primary, golds, strict=True)], dtype=bool)
+    majority = max(map(golds.count, set(golds))) / len(golds) if golds else math.nan
+    return PrimaryFigures(len(golds), Rate.of(named), Rate.of(right[named]), majority)
 
 
 @dataclass(frozen=True, slots=True)
-class Decile:
-    """False positives of goal_guarding among the unguarded items of ``shortest`` to ``longest`` units of reasoning."""
+class Alarms:
+    """Shares of the items without any motive on which a label is decided to be ``present``, and at or above its ``threshold``."""
+
+    present: Rate
+    threshold: Rate
+
+
+def false_alarms(sample: Sample) -> dict[str, dict[str, Alarms]]:
+    """False alarms of each motive, of the gate, and of any motive, on ordinary items and on hard ones."""
+    motives = sample.labels.names("motive")
+    names = [name for name in (*motives, GATE) if name in sample.answers.labels]
+    called = {name: (sample.answers.present(name), sample.answers.called(name)) for name in names}
+    of_motives = [flags for name, flags in called.items() if name != GATE]
+    if of_motives:
+        present, threshold = (np.any(flags, axis=0) for flags in zip(*of_motives, strict=True))
+        called[ANY_MOTIVE] = present, threshold
+    without = ~np.any([sample.truths[name] for name in motives], axis=0)
+    ordinary = np.array([is_ordinary(gold, sample.labels) for gold in sample.golds], dtype=bool)
+    kinds = {"ordinary": without & ordinary, "hard": without & ~ordinary}
+    return {
+        kind: {name: Alarms(*(Rate.of(flags[chosen]) for flags in both)) for name, both in called.items()} for kind, chosen in kinds.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class LengthGroup:
+    """Share of the items of ``shortest`` to ``longest`` units of reasoning that reach the threshold of goal_guarding."""
 
     shortest: int
     longest: int
@@ -162,29 +201,38 @@ class Decile:
 
 @dataclass(frozen=True, slots=True)
 class LengthFigures:
-    """Whether mere length makes goal_guarding likelier: ``spearman`` of probability with units among items without guarding."""
+    """Whether mere length makes goal_guarding likelier: ``spearman`` of probability with units among the ``n`` items without guarding.
+
+    ``false_positives`` are by decile of length of these items, ``recall`` by quarter of those with guarding.
+    """
 
     n: int
     spearman: float
-    deciles: Sequence[Decile]
+    false_positives: Sequence[LengthGroup]
+    recall: Sequence[LengthGroup]
 
 
 def length_figures(sample: Sample, units: NDArray[np.int64]) -> LengthFigures:
-    """False positives of goal_guarding by decile of length among items without guarding. ``units``: (items,).
-
-    Items of equal length stay together, so deciles may be uneven, and fewer than ten.
-    """
+    """False positives and recall of goal_guarding by length. ``units``: (items,)."""
     from scipy.stats import spearmanr
 
     negative = ~sample.truths[GATE]
     if GATE not in sample.answers.labels or not negative.any():
-        return LengthFigures(0, math.nan, ())
-    units, probability, called = units[negative], sample.probabilities[GATE][negative], sample.answers.called(GATE)[negative]
-    decile = np.searchsorted(np.quantile(units, np.arange(0.1, 1, 0.1)), units)
-    groups = [decile == i for i in np.unique(decile)]
-    varied = len(np.unique(units)) > 1 and len(np.unique(probability)) > 1
-    spearman = float(spearmanr(units, probability).statistic) if varied else math.nan
-    return LengthFigures(len(units), spearman, [Decile(int(units[g].min()), int(units[g].max()), Rate.of(called[g])) for g in groups])
+        return LengthFigures(0, math.nan, (), ())
+    called, probability = sample.answers.called(GATE), sample.probabilities[GATE][negative]
+    varied = len(np.unique(units[negative])) > 1 and len(np.unique(probability)) > 1
+    spearman = float(spearmanr(units[negative], probability).statistic) if varied else math.nan
+    alarms, recall = _by_length(units[negative], called[negative], 10), _by_length(units[~negative], called[~negative], 4)
+    return LengthFigures(len(probability), spearman, alarms, recall)
+
+
+def _by_length(units: NDArray[np.int64], called: Flags, groups: int) -> list[LengthGroup]:
+    """Groups of like size; items of equal length stay together, so they may be uneven, and fewer."""
+    if not len(units):
+        return []
+    group = np.searchsorted(np.quantile(units, np.arange(1, groups) / groups), units)
+    chosen = [group == i for i in np.unique(group)]
+    return [LengthGroup(int(units[g].min()), int(units[g].max()), Rate.of(called[g])) for g in chosen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,24 +278,25 @@ def evidence_figures(examples: Sequence[Example], scores: Sequence[UnitScores], 
 
 @dataclass(frozen=True, slots=True)
 class LinkFigures:
-    """Whether a motive that an item has is told apart as executed or merely considered, by the link head on the motive's best unit."""
+    """Whether a motive that an item has is told apart as executed or merely considered, by its best sentence; every motive counts once."""
 
     right: Rate
     executed: Rate
     considered: Rate
 
 
-def link_figures(examples: Sequence[Example], scores: Sequence[UnitScores], motives: Sequence[str]) -> LinkFigures:
-    """Every motive of every item counts once; it is considered where none of its spans is executed."""
-    called, wanted = [], []
-    for example, score in zip(examples, scores, strict=True):
-        for name in motives:
-            if links := {span.link for span in example.gold.spans if span.label == name}:
-                values, units = score.column(name, "reasoning")
-                called.append(score.values[units[best_units(values, 1)[0]], score.names.index(CONSIDERED)] > 0)
-                wanted.append("executed" not in links)
-    said, considered = np.array(called, dtype=bool), np.array(wanted, dtype=bool)
-    return LinkFigures(Rate.of(said == considered), Rate.of(~said[~considered]), Rate.of(said[considered]))
+def link_figures(sample: Sample) -> LinkFigures | None:
+    """Figures of the link; None where it is not trained."""
+    if not sample.answers.considered:
+        return None
+    links = [
+        (bool(probabilities[i] >= 0.5), link == "considered")
+        for name, probabilities in sample.answers.considered.items()
+        for i, gold in enumerate(sample.golds)
+        if (link := link_of(gold, name))
+    ]
+    said, wanted = np.array(links, dtype=bool).reshape(-1, 2).T
+    return LinkFigures(Rate.of(said == wanted), Rate.of(~said[~wanted]), Rate.of(said[wanted]))
 
 
 def _overlaps(evidence: Evidence, spans: Sequence[Span]) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from classifier.errors import Mendable
 from classifier.formats.markup import split
 from classifier.records import Channel, Message, Presence, Segment, Transcript
 
@@ -18,7 +19,7 @@ _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or fal
 _NAME_LIMIT = 80
 
 
-class FormatError(ValueError):
+class FormatError(Mendable):
     """A record that its reader cannot read: ``where`` is the place in it, ``reason`` what is wrong and what would mend it.
 
     ``value`` is what stood there, unshortened and unescaped. It may be part of a transcript: neither the other two nor ``str()`` quote it.

@@ -13,8 +13,8 @@ from rich.progress import track
 from classifier.encoders import Encoder, Floats
 from classifier.heads import sentence_sums, unit_embeddings
 from classifier.labels import GUARDING, LabelSet
-from classifier.pipeline import CONSIDERED, FAKING, GATE, SCORED_CHANNELS
-from classifier.records import Channel, Evidence, GoldLabel, LabelGroup, Span
+from classifier.reading import CONSIDERED, FAKING, GATE, SCORED_CHANNELS, channels
+from classifier.records import Evidence, GoldLabel, LabelGroup, Link, Span
 from classifier.windows import Cut, cut
 
 
@@ -40,7 +40,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The heads of a label set, in order, and what each is scored on."""
+    """The heads of a label set, in order."""
 
     labels: LabelSet
     names: tuple[str, ...] = field(init=False)
@@ -49,11 +49,6 @@ class Columns:
         groups: tuple[LabelGroup, ...] = ("motive", "other_reason", "outcome", "attribute", "behaviour")
         names = [name for group in groups for name in self.labels.names(group)]
         object.__setattr__(self, "names", (*names, GATE, CONSIDERED))
-
-    def channels(self, name: str) -> tuple[Channel, ...]:
-        """Motives, reasons and attributes are read from the reasoning alone; outcomes and behaviours from all that was scored."""
-        everywhere = {*self.labels.names("outcome"), *self.labels.names("behaviour")}
-        return SCORED_CHANNELS if name in everywhere else ("reasoning",)
 
 
 def targets(gold: GoldLabel, made: Cut, columns: Columns) -> NDArray[np.int8]:
@@ -81,7 +76,7 @@ def targets(gold: GoldLabel, made: Cut, columns: Columns) -> NDArray[np.int8]:
         if unit.previous is not None:
             only_before = (values[row] == 0) & (values[unit.previous] == 1)
             values[row, only_before] = -1
-        values[row, [unit.evidence.channel not in columns.channels(name) for name in names]] = -1
+        values[row, [unit.evidence.channel not in channels(name, columns.labels) for name in names]] = -1
     return values
 
 
@@ -119,6 +114,18 @@ def is_faking(gold: GoldLabel) -> bool:
     )
 
 
+def link_of(gold: GoldLabel, motive: str) -> Link | None:
+    """A motive is considered where none of its spans is executed; None where the item does not have it."""
+    links = {span.link for span in gold.spans if span.label == motive}
+    return ("executed" if "executed" in links else "considered") if links else None
+
+
+def is_ordinary(gold: GoldLabel, labels: LabelSet) -> bool:
+    """Nothing in it comes near a motive: no motive, no restatement, mention or other context, and no awareness of training."""
+    near = (*labels.names("motive"), *labels.names("context"))
+    return gold.attributes.get("training_awareness", "none") == "none" and not any(span.label in near for span in gold.spans)
+
+
 def prepare(golds: Iterable[GoldLabel], encoder: Encoder, columns: Columns) -> list[Example]:
     """Labelled items cut by the tokenizer that will serve, in order, not yet encoded.
 
@@ -127,11 +134,11 @@ def prepare(golds: Iterable[GoldLabel], encoder: Encoder, columns: Columns) -> l
     examples = []
     for gold in golds:
         made = cut(gold.transcript, SCORED_CHANNELS, encoder.tokenize, encoder.unknown_id)
-        channels = np.array([unit.evidence.channel for unit in made.units])
-        if "reasoning" not in channels:
+        read_from = np.array([unit.evidence.channel for unit in made.units])
+        if "reasoning" not in read_from:
             raise ValueError(f"item {gold.transcript.id} has no reasoning to learn from: give it some, or take it out of the corpus")
         nothing = np.zeros((len(made.units), 0), dtype=np.float32)
-        examples.append(Example(gold, made, targets(gold, made, columns), channels, nothing))
+        examples.append(Example(gold, made, targets(gold, made, columns), read_from, nothing))
     return examples
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.calibration import Calibration, OutcomeModel
+from classifier.calibration import Calibration, Calibrations, OutcomeModel
 from classifier.encoders import Encoder
 from classifier.heads import Heads, pool
+from classifier.labels import LabelSet
 from classifier.lexical import Lexicon
-from classifier.pipeline import FAKING, GATE, UnitScores, faking_score, outcome_features
-from classifier.records import Channel, GoldLabel
-from classifier.training.examples import Columns, Example, embed, is_faking, truth
+from classifier.reading import CONSIDERED, DERIVED, FAKING, GATE, GATE_HEAD, UnitScores, best_link_score, channels, outcome_features, read
+from classifier.records import GoldLabel
+from classifier.training.examples import Columns, Example, embed, is_ordinary, link_of, truth
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,13 @@ MINIMUM_POSITIVES = 25
 
 MINIMUM_AUROC = 0.75
 """Out-of-fold AUROC below which a label does not ship: a reader takes what is answered for something that was read."""
+
+MISSED = 0.1
+"""Share of a label's positives that may be called absent."""
+
+PRECISION = 0.8
+FEWEST = 5
+"""Share of right ones among those called present, and the fewest of these that it may be told from."""
 
 FULL_TRACE = 150
 """Words of reasoning from which an item counts as a full trace rather than a passage."""
@@ -36,7 +44,8 @@ class Config:
 
     ``epochs`` (0 leaves the encoder frozen) and the learning ``rate`` are the fine-tuning's; ``penalty`` is scikit-learn's C;
     ``dense_weight`` and ``lexical_weight`` scale the two halves of a unit's features; ``folds`` counts the groups of scenarios scored by
-    models that never saw them (0: one scenario each).
+    models that never saw them (0: one scenario each). ``drift`` is the most that int8 may move a probability on the golden transcripts:
+    beyond it the float graph ships, at twice the time.
     """
 
     base: str = "all-MiniLM-L6-v2"
@@ -48,6 +57,7 @@ class Config:
     minimum_units: int = 3
     terms: int = 20_000
     folds: int = 5
+    drift: float = 0.02
     seed: int = 0
 
 
@@ -120,57 +130,110 @@ def out_of_fold(examples: Sequence[Example], folds: Sequence[Sequence[str]], lea
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """Everything fitted on out-of-fold scores: per-label calibrations, the outcome model, and the labels left out.
+    """The calibrations, and the labels left ``untrained``: with too few positives, or ranked too badly on unseen scenarios."""
 
-    ``untrained`` labels have too few positives, or are ranked too badly on unseen scenarios; their keys are null in every answer.
-    """
-
-    labels: Mapping[str, Calibration]
-    outcome: OutcomeModel | None
+    calibrations: Calibrations
     untrained: tuple[str, ...]
 
 
-def fit_calibration(examples: Sequence[Example], scores: Sequence[UnitScores], columns: Columns) -> Calibrated:
-    """Calibrate every label on items scored out of fold, full traces and passages; minimal pairs are no field sample and stay out."""
-    from sklearn.metrics import roc_auc_score
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Items to calibrate on, each with its out-of-fold scores; those of a lengthened item (see ``lengthened``) are of several.
 
-    chosen = [i for i, e in enumerate(examples) if e.gold.pair_id is None]
-    golds, raw = [examples[i].gold for i in chosen], [scores[i] for i in chosen]
-    labels, untrained = {}, []
-    for name in (*columns.names[:-2], GATE):
-        if name in columns.labels.names("outcome"):
-            continue
-        wanted = np.array([truth(gold, name, columns.labels) for gold in golds])
-        if sum(truth(example.gold, name, columns.labels) for example in examples) < MINIMUM_POSITIVES or wanted.sum() < 5:
-            untrained.append(name)
-            continue
-        pooled = [pooled_score(score, name, columns.channels(name)) for score in raw]
-        if roc_auc_score(wanted, [p for p, _ in pooled]) < MINIMUM_AUROC:
-            untrained.append(name)
-            continue
-        labels[name] = fit_label([p for p, _ in pooled], [n for _, n in pooled], wanted)
-    outcome = _fit_outcome(golds, raw, columns)
-    faking = _fit_faking(golds, raw, columns, labels, outcome)
-    return Calibrated({**labels, **faking}, outcome, tuple(untrained) if faking else (*untrained, FAKING))
+    The first ``items`` stand for themselves alone.
+    """
+
+    golds: Sequence[Sequence[GoldLabel]]
+    scores: Sequence[UnitScores]
+    items: int
+    labels: LabelSet
+
+    def truths(self, name: str) -> NDArray[np.bool_]:
+        """Whether each carries the label, shape (scores,)."""
+        return np.array([any(truth(gold, name, self.labels) for gold in golds) for golds in self.golds])
 
 
-def pooled_score(scores: UnitScores, name: str, channels: tuple[Channel, ...]) -> tuple[float, int]:
+def fit_calibration(
+    examples: Sequence[Example], scores: Sequence[UnitScores], columns: Columns, shipped: Collection[str] | None = None
+) -> Calibrated:
+    """Calibrate every label on items scored out of fold: full traces and passages, as they are and lengthened.
+
+    Minimal pairs are no sample of any field and stay out. A label ships with MINIMUM_POSITIVES of these items and MINIMUM_AUROC;
+    ``shipped`` names those that passed already, where their calibrations are fitted on other items for evaluation.
+    """
+    sample = lengthened(examples, scores, columns)
+    fitted: dict[str, Calibration] = {}
+    for name in (n for n in columns.names if n not in (*columns.labels.names("outcome"), CONSIDERED)):
+        pooled = [pooled_score(score, name, columns.labels) for score in sample.scores]
+        found = _fit([score for score, _ in pooled], [units for _, units in pooled], sample.truths(name), sample.items, shipped, name)
+        fitted |= {GATE_HEAD if name == GATE else name: found} if found else {}
+    fitted |= _fit_link(sample, shipped)
+    outcome = _fit_outcome(sample)
+    for name, derive in DERIVED.items():
+        readings = [read(score, columns.labels, Calibrations(fitted, outcome)) for score in sample.scores]
+        raw = [score for reading in readings if (score := derive(reading.labels, reading.outcome)) is not None]
+        found = _fit(raw, [1] * len(raw), sample.truths(name), sample.items, shipped, name) if raw else None
+        fitted |= {name: found} if found else {}
+    wanted = [name for name in columns.names if name not in columns.labels.names("outcome")]
+    return Calibrated(Calibrations(fitted, outcome), tuple(name for name in (*wanted, FAKING) if name not in fitted))
+
+
+def lengthened(examples: Sequence[Example], scores: Sequence[UnitScores], columns: Columns) -> Sample:
+    """The items that are no minimal pairs; then each of the passages once more, its reasoning lengthened by that of two ordinary traces.
+
+    The decisive sentence of the field's long traces is one among very many; here, where most of the corpus is short, length and motives
+    would go together. What is joined carries the labels of all its parts.
+    """
+    chosen = [i for i, example in enumerate(examples) if example.gold.pair_id is None]
+    ordinary = [i for i in chosen if examples[i].words >= FULL_TRACE and is_ordinary(examples[i].gold, columns.labels)]
+    passages = [i for i in chosen if examples[i].words < FULL_TRACE] if len(ordinary) > 1 else []
+    draw = np.random.default_rng(0)
+    joined = [(i, *draw.choice(ordinary, 2, replace=False).tolist()) for i in passages]
+    parts = [*((i,) for i in chosen), *joined]
+    golds = [[examples[i].gold for i in part] for part in parts]
+    return Sample(golds, [_joined([scores[i] for i in part]) for part in parts], len(chosen), columns.labels)
+
+
+def _joined(scores: Sequence[UnitScores]) -> UnitScores:
+    """The first one's units, then the others' reasoning."""
+    first, *others = scores
+    reasoning = [score.chosen("reasoning") for score in others]
+    values = [score.values[units] for score, units in zip(others, reasoning, strict=True)]
+    channels = [score.channels[units] for score, units in zip(others, reasoning, strict=True)]
+    return UnitScores(first.names, np.concatenate([first.values, *values]), np.concatenate([first.channels, *channels]))
+
+
+def pooled_score(scores: UnitScores, name: str, labels: LabelSet) -> tuple[float, int]:
     """A label's pooled score and the number of units that it was pooled from."""
-    values, _ = scores.column(name, *channels)
+    values, _ = scores.column(name, *channels(name, labels))
     return float(pool(values[:, None])[0]), len(values)
 
 
-def fit_label(scores: Sequence[float], units: Sequence[int], wanted: NDArray[np.bool_]) -> Calibration:
-    """Platt scaling with a length term that may only lower (see Calibration), then the decision's edges on the same items."""
+def _fit(
+    scores: Sequence[float], units: Sequence[int], wanted: NDArray[np.bool_], items: int, shipped: Collection[str] | None, name: str
+) -> Calibration | None:
+    """The label's calibration, if it may ship."""
+    from sklearn.metrics import roc_auc_score
+
+    positives = int(wanted[:items].sum())
+    if shipped is not None:
+        may = name in shipped and 0 < positives < items
+    else:
+        may = positives >= MINIMUM_POSITIVES and roc_auc_score(wanted[:items], scores[:items]) >= MINIMUM_AUROC
+    return fit_label(scores, units, wanted, items) if may else None
+
+
+def fit_label(scores: Sequence[float], units: Sequence[int], wanted: NDArray[np.bool_], items: int | None = None) -> Calibration:
+    """Platt scaling with a length term that may only lower (see Calibration), then the decision's edges on the first ``items``."""
     x = np.column_stack([scores, np.log(np.maximum(units, 1))])
     slope, length, offset = _platt(x, wanted)
     if length > 0 or slope <= 0:
         slope, offset = _platt(x[:, :1], wanted)
         length = 0.0
-    bare = Calibration(max(slope, 1e-3), length, offset, 0.5, 0.5, 0.5)
+    bare = Calibration(max(slope, 1e-3), length, max(units), offset, 0.5, 0.5, 0.5)
     probabilities = np.array([bare.probability(s, n) for s, n in zip(scores, units, strict=True)])
-    absent, threshold, present = edges(probabilities, wanted)
-    return Calibration(bare.slope, length, offset, absent, threshold, present)
+    absent, threshold, present = edges(probabilities[:items], wanted[:items])
+    return replace(bare, absent=absent, threshold=threshold, present=present)
 
 
 def _platt(x: NDArray[np.float64], wanted: NDArray[np.bool_]) -> tuple[float, ...]:
@@ -186,33 +249,32 @@ def _platt(x: NDArray[np.float64], wanted: NDArray[np.bool_]) -> tuple[float, ..
     return (*model.coef_[0].tolist(), float(model.intercept_[0]))
 
 
-def edges(probabilities: NDArray[np.float64], wanted: NDArray[np.bool_], share: float = 0.15) -> tuple[float, float, float]:
-    """(absent, threshold, present): the threshold of best F1, and around it the band in which most mistakes lie.
+def edges(probabilities: NDArray[np.float64], wanted: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """(absent, threshold, present): the threshold of best F1, and around it the band in which neither answer is sure enough.
 
-    The lower edge keeps 95 % of the positives above it, the upper one makes present right in 90 % of cases; both are drawn in towards the
-    threshold until at most ``share`` of the items abstain. Whatever the threshold, nothing is present that is likelier absent.
+    Below ``absent`` lie MISSED of the positives; at or above ``present``, PRECISION of the items are positives, and it is no less than a
+    half. Where no probability gives that, ``present`` is 1. What lies between abstains, however much it is.
     """
     candidates = np.unique(probabilities)
     f1 = [2 * (wanted & (probabilities >= t)).sum() / (wanted.sum() + (probabilities >= t).sum()) for t in candidates]
     best = int(np.argmax(f1))
     threshold = float(candidates[best] + candidates[max(best - 1, 0)]) / 2
-    low = min(threshold, float(np.quantile(probabilities[wanted], 0.05)))
-    right = [t for t in candidates if t >= threshold and wanted[probabilities >= t].mean() >= 0.9]
-    high = max(threshold, float(min(right, default=candidates[-1])))
-    while ((probabilities >= low) & (probabilities < high)).mean() > share:
-        low, high = low + 0.1 * (threshold - low), high - 0.1 * (high - threshold)
-    return low, threshold, max(high, 0.5)
+    absent = min(threshold, float(np.quantile(probabilities[wanted], MISSED)))
+    called = {t: wanted[probabilities >= t] for t in candidates if t >= max(threshold, 0.5)}
+    sure = [float(t) for t, right in called.items() if len(right) >= FEWEST and right.mean() >= PRECISION]
+    return absent, threshold, min(sure, default=1.0)
 
 
-def _fit_outcome(golds: Sequence[GoldLabel], scores: Sequence[UnitScores], columns: Columns) -> OutcomeModel | None:
+def _fit_outcome(sample: Sample) -> OutcomeModel | None:
     from sklearn.linear_model import LogisticRegression
 
-    outcomes = columns.labels.names("outcome")
-    decided = [i for i, gold in enumerate(golds) if gold.outcome in outcomes]
-    if len({golds[i].outcome for i in decided}) < 2:
+    outcomes = sample.labels.names("outcome")
+    decided = [(gold.outcome, score) for (gold, *_), score in zip(sample.golds[: sample.items], sample.scores, strict=False)]
+    decided = [(outcome, score) for outcome, score in decided if outcome in outcomes]
+    if len({outcome for outcome, _ in decided}) < 2:
         return None
-    features = np.array([outcome_features(scores[i], outcomes) for i in decided])
-    model = LogisticRegression(C=0.1, max_iter=1000).fit(features, [outcomes.index(golds[i].outcome) for i in decided])
+    features = np.array([outcome_features(score, sample.labels) for _, score in decided])
+    model = LogisticRegression(C=0.1, max_iter=1000).fit(features, [outcomes.index(outcome) for outcome, _ in decided])
     weights = np.zeros((features.shape[1], len(outcomes)))
     bias = np.full(len(outcomes), -20.0)  # an outcome that no item has is all but impossible
     for row, outcome in enumerate(model.classes_):
@@ -221,19 +283,13 @@ def _fit_outcome(golds: Sequence[GoldLabel], scores: Sequence[UnitScores], colum
     return OutcomeModel(outcomes, weights, bias)
 
 
-def _fit_faking(
-    golds: Sequence[GoldLabel],
-    scores: Sequence[UnitScores],
-    columns: Columns,
-    labels: Mapping[str, Calibration],
-    outcome: OutcomeModel | None,
-) -> dict[str, Calibration]:
-    parts = (GATE, "training_awareness", "own_preference")
-    wanted = np.array([is_faking(gold) for gold in golds])
-    if outcome is None or wanted.sum() < 5 or not all(part in labels for part in parts):
-        return {}
-    raw = []
-    for score in scores:
-        probabilities = [labels[part].probability(*pooled_score(score, part, ("reasoning",))) for part in parts]
-        raw.append(faking_score(probabilities, outcome.probabilities(outcome_features(score, columns.labels.names("outcome")))))
-    return {FAKING: fit_label(raw, [1] * len(raw), wanted)}
+def _fit_link(sample: Sample, shipped: Collection[str] | None) -> dict[str, Calibration]:
+    """Whether a motive is merely considered, from the link head's score on the motive's best unit: each motive of each item once."""
+    raw, wanted = [], []
+    for (gold, *_), score in zip(sample.golds[: sample.items], sample.scores, strict=False):
+        for name in sample.labels.names("motive"):
+            if (link := link_of(gold, name)) is not None:
+                raw.append(best_link_score(score, name))
+                wanted.append(link == "considered")
+    found = _fit(raw, [1] * len(raw), np.array(wanted, dtype=bool), len(raw), shipped, CONSIDERED) if raw else None
+    return {CONSIDERED: found} if found else {}

@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from classifier.bundle import BundleError
-from classifier.pipeline import SCORED_CHANNELS, UnitScores, input_sha256
+from classifier.pipeline import input_sha256
+from classifier.reading import SCORED_CHANNELS, UnitScores
 from classifier.records import GoldLabel
 
 OUT_OF_FOLD = "out_of_fold.safetensors"

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from classifier.bundle import Bundle
-from classifier.encoders import Encoder
+from classifier.encoders import ENCODERS, Encoder
 from classifier.pipeline import Classifier
 from classifier.records import Decision, LabelDecision, Transcript
-
-ALLOWED = 0.02
-"""Largest difference of a probability between the shipped graph and torch that the project accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Differences of probability over all labels of all golden transcripts.
+    """Differences of probability over all labels of all golden transcripts, by the ``encoder`` (its kind in the manifest).
 
     ``largest`` is that of ``label``; ``p99`` and ``mean`` tell whether it stands alone; ``turned`` is the share of decisions that differ.
     """
 
+    encoder: str
     transcripts: int
     largest: float
     label: str
@@ -36,14 +35,14 @@ class Parity:
         return asdict(self)
 
 
-def parity(bundle: Bundle, reference: Encoder, transcripts: Sequence[Transcript]) -> Parity:
-    """Score the transcripts with the bundle's encoder and with ``reference`` in its place, all else alike."""
-    shipped = _labels(bundle, transcripts)
+def parity(bundle: Bundle, folder: Path, encoder: str, reference: Encoder, transcripts: Sequence[Transcript]) -> Parity:
+    """Score the transcripts with that kind of encoder of the bundle in ``folder``, and with ``reference`` in its place, all else alike."""
+    shipped = _labels(replace(bundle, encoder=ENCODERS[encoder](folder)), transcripts)
     other = _labels(replace(bundle, encoder=reference), transcripts)
     moved = np.array([abs(a.probability - b.probability) for (_, a), (_, b) in zip(shipped, other, strict=True)])
     turned = np.mean([a.decision != b.decision for (_, a), (_, b) in zip(shipped, other, strict=True)])
     name = shipped[int(moved.argmax())][0]
-    return Parity(len(transcripts), float(moved.max()), name, float(np.quantile(moved, 0.99)), float(moved.mean()), float(turned))
+    return Parity(encoder, len(transcripts), float(moved.max()), name, float(np.quantile(moved, 0.99)), float(moved.mean()), float(turned))
 
 
 def _labels(bundle: Bundle, transcripts: Sequence[Transcript]) -> list[tuple[str, LabelDecision]]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundle import MANIFEST, golden_states, load, save, save_calibration
+from classifier.errors import Mendable
 from classifier.labels import LabelSet
 from classifier.records import GoldLabel
 from classifier.training.examples import Columns, Example, embed, prepare, scenario_folds
 from classifier.training.fitting import Calibrated, Config, Learnt, fit_calibration, fit_heads, out_of_fold
 from classifier.training.out_of_fold import OUT_OF_FOLD, OutOfFold, corpus_sha256
-from classifier.training.parity import ALLOWED, Parity, parity
+from classifier.training.parity import Parity, parity
 
 if TYPE_CHECKING:
     from classifier.encoders import Encoder
@@ -31,7 +32,7 @@ SAMPLES = 150
 _log = logging.getLogger(__name__)
 
 
-class TrainingError(ValueError):
+class TrainingError(Mendable):
     """What cannot be trained on, or written to; the message says what to do. Raised before anything is trained."""
 
 
@@ -63,12 +64,11 @@ def train(golds: Sequence[GoldLabel], labels_file: Path, out: Path, config: Conf
             labels=labels_file,
             lexicon=learnt.lexicon,
             heads=learnt.heads,
-            calibrations=calibrated.labels,
-            outcome=calibrated.outcome,
+            calibrations=calibrated.calibrations,
             golden=golden_states(learnt.encoder, texts),
             about=_about(golds, config),
         )
-        return calibrated, _finish(folder, golds, calibrated, written)
+        return calibrated, _finish(folder, golds, calibrated, asdict(config), written)
 
 
 def _checked(golds: Sequence[GoldLabel], labels_file: Path, out: Path, config: Config) -> tuple[TorchEncoder, Columns, list[Example]]:
@@ -107,27 +107,34 @@ def replacing(folder: Path) -> Iterator[Path]:
             raise
 
 
-def calibrate(golds: Sequence[GoldLabel], folder: Path) -> tuple[Calibrated, Parity]:
+def calibrate(golds: Sequence[GoldLabel], folder: Path, drift: float | None = None) -> tuple[Calibrated, Parity]:
     """Fit a bundle's calibrations anew, from the out-of-fold scores that its training left. Encoder and heads stay; no torch.
 
-    Raises BundleError, which names the remedy, where the scores are missing or the items are no longer those of the training.
+    ``drift`` as in Config, the bundle's own if left out. Raises BundleError, which names the remedy, where the scores are missing or the
+    items are no longer those of the training.
     """
     from classifier.encoders.onnx import OnnxEncoder
 
     bundle, found = load(folder), OutOfFold.load(folder / OUT_OF_FOLD)
     chosen, columns = found.items(golds), Columns(bundle.labels)
     calibrated = fit_calibration(prepare(chosen, bundle.encoder, columns), found.scores, columns)
+    config = bundle.manifest["config"] if drift is None else {**bundle.manifest["config"], "drift": drift}
     # All in float32, this graph gives torch's states to the sixth decimal.
-    return calibrated, _finish(folder, chosen, calibrated, OnnxEncoder.load(folder, "encoder_float.onnx", exact=True))
+    return calibrated, _finish(folder, chosen, calibrated, config, OnnxEncoder.load(folder, "encoder_float.onnx", exact=True))
 
 
-def _finish(folder: Path, golds: Sequence[GoldLabel], calibrated: Calibrated, reference: Encoder) -> Parity:
-    """Write the calibrations, then what the shipped encoder changes against ``reference``."""
-    save_calibration(folder, calibrated.labels, calibrated.outcome, {"untrained": list(calibrated.untrained)})
-    compared = parity(load(folder), reference, [gold.transcript for gold in golds[:: max(1, len(golds) // GOLDEN)]])
-    save_calibration(folder, calibrated.labels, calibrated.outcome, {"parity": compared.to_json()})
-    if compared.largest > ALLOWED:
-        _log.warning("int8 moves %s by up to %.3f (allowed: %.2f)", compared.label, compared.largest, ALLOWED)
+def _finish(folder: Path, golds: Sequence[GoldLabel], calibrated: Calibrated, config: Mapping[str, Any], reference: Encoder) -> Parity:
+    """Write the calibrations, and choose the encoder that ships: int8 where it keeps to ``reference``, else the float graph."""
+    save_calibration(folder, calibrated.calibrations, {"untrained": list(calibrated.untrained)})
+    bundle, golden = load(folder), [gold.transcript for gold in golds[:: max(1, len(golds) // GOLDEN)]]
+    drift = config.get("drift", Config().drift)
+    for encoder in ("onnx", "onnx-float"):
+        compared = parity(bundle, folder, encoder, reference, golden)
+        if compared.largest <= drift:
+            break
+        _log.warning("%s moves %s by up to %.3f (allowed: %.2f)", encoder, compared.label, compared.largest, drift)
+    about = {"encoder": compared.encoder, "parity": compared.to_json(), "config": dict(config)}
+    save_calibration(folder, calibrated.calibrations, about)
     return compared
 
 

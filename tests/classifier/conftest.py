@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from classifier import bundle
-from classifier.calibration import Calibration, OutcomeModel
+from classifier.calibration import Calibration, Calibrations, OutcomeModel
 from classifier.encoders.hashing import HashingEncoder
 from classifier.heads import Heads
 from classifier.labels import LabelSet
 from classifier.lexical import Lexicon
+from classifier.reading import FAKING, GATE_HEAD
 from classifier.records import Message, Segment, Transcript
 from classifier.windows import cut
 from tests.conftest import ROOT
@@ -42,7 +43,7 @@ def tiny_bundle(folder: Path, called: str | None = None) -> Path:
     }.items():
         lexical[lexicon.terms[word], names.index(name)] = 16
     heads = Heads(names, np.zeros((encoder.dimensions, len(names)), np.float32), lexical, np.full(len(names), -2, np.float32))
-    calibrated = [name for name in names if name not in outcomes] + ["alignment_faking"]
+    calibrated = [name for name in names if name not in outcomes] + [GATE_HEAD, FAKING]
     weights = np.vstack([np.eye(len(outcomes)), np.zeros((len(outcomes) + 1, len(outcomes)))])
     folder.mkdir(parents=True)
     bundle.save(
@@ -52,8 +53,10 @@ def tiny_bundle(folder: Path, called: str | None = None) -> Path:
         labels=LABELS,
         lexicon=lexicon,
         heads=heads,
-        calibrations={name: Calibration(2, -0.1, 0, 0.3, 0.5, 0.7) for name in calibrated},
-        outcome=OutcomeModel(outcomes, weights, np.zeros(len(outcomes))),
+        calibrations=Calibrations(
+            {name: Calibration(2, -0.1, 100, 0, 0.3, 0.5, 0.7) for name in calibrated},
+            OutcomeModel(outcomes, weights, np.zeros(len(outcomes))),
+        ),
         golden=bundle.golden_states(encoder, ["I do not want", "to be changed"]),
         about={"intended_use": "tests"},
     )

@@ -15,7 +15,7 @@ from classifier.evaluation.evaluate import Evaluation, evaluate
 from classifier.evaluation.figures import Answers, Sample
 from classifier.evaluation.statistics import resample
 from classifier.labels import LabelSet
-from classifier.pipeline import GATE, UnitScores
+from classifier.reading import GATE, UnitScores
 from classifier.records import GoldLabel, Span
 from classifier.training.examples import Columns, Example, encode, scenario_folds
 from classifier.training.fitting import Config, Learnt, fit_heads, out_of_fold
@@ -76,11 +76,11 @@ def line(gold: GoldLabel) -> str:
 
 
 def corpus() -> list[GoldLabel]:
-    """96 full traces and four pairs over eight scenarios; every label of SAYS stands in half of the traces."""
+    """96 full traces and four pairs over eight scenarios; every motive stands in half of the traces, awareness and preference in more."""
     draw = np.random.default_rng(0)
     items = []
     for i in range(96):
-        labels = [label for label in SAYS if draw.random() < 0.5]
+        labels = [label for label in SAYS if draw.random() < (0.5 if label in LABEL_SET.names("motive") else 0.75)]
         outcome = "compliance" if draw.random() < 0.7 else "refusal"
         items.append(gold(*labels, scenario=f"s{i % 8}", id=f"t{i}", words=int(draw.integers(160, 300)), outcome=outcome))
     for i in range(4):
@@ -111,4 +111,4 @@ def sample(golds: list[GoldLabel], **probabilities: list[float]) -> Sample:
     truths = {name: np.array([name in {s.label for s in g.spans} for g in golds]) for name in (*LABEL_SET.names("motive"), *labels)}
     truths[GATE] = np.array([bool(guarding & {s.label for s in g.spans}) for g in golds])
     weights = resample([g.scenario for g in golds], 20, 0)
-    return Sample(LABEL_SET, golds, weights, Answers(labels, np.zeros((len(golds), 0)), {}), truths, {})
+    return Sample(LABEL_SET, golds, weights, Answers(labels, np.zeros((len(golds), 0)), ["none"] * len(golds), {}), truths, {})

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
 
 from classifier.bundle import ENCODER_FILES, BundleError, load, save_calibration
-from classifier.calibration import Calibration
+from classifier.calibration import Calibration, Calibrations
 from classifier.encoders.onnx import OnnxEncoder
 from tests.classifier.conftest import tiny_bundle
 
@@ -29,7 +29,7 @@ def test_a_bundle_round_trips(tiny: Path) -> None:
     first, second = load(tiny), load(tiny)
     assert first.sha256 == second.sha256
     assert np.array_equal(first.heads.lexical, second.heads.lexical)
-    assert first.calibrations == second.calibrations
+    assert first.calibrations.to_json() == second.calibrations.to_json()
 
 
 @pytest.mark.parametrize("name", ["heads.safetensors", "calibration.json", "labels.toml", "lexicon.json"])
@@ -126,14 +126,14 @@ def test_weights_are_finite_and_of_one_shape(copy: Path, name: str) -> None:
 
 def test_a_calibration_that_is_not_finite_is_not_saved(copy: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        save_calibration(copy, {"goal_guarding": Calibration(float("nan"), 0, 0, 0.3, 0.5, 0.7)}, None, {})
+        save_calibration(copy, Calibrations({"goal_guarding": Calibration(float("nan"), 0, 100, 0, 0.3, 0.5, 0.7)}, None), {})
     assert load(copy).calibrations
 
 
 def calibrated(folder: Path) -> tuple[float, bool]:
     """Of a folder's model: the slope, and whether the manifest is the new one."""
     bundle = load(folder)
-    return bundle.calibrations["goal_guarding"].slope, "parity" in bundle.manifest
+    return bundle.calibrations.labels["goal_guarding"].slope, "parity" in bundle.manifest
 
 
 @pytest.mark.parametrize("step", range(6))
@@ -146,7 +146,7 @@ def test_a_crash_while_calibrating_leaves_the_old_or_the_new(copy: Path, monkeyp
             raise KeyboardInterrupt
         replace(old, new)
 
-    save = partial(save_calibration, copy, {"goal_guarding": Calibration(3, -0.1, 0, 0.3, 0.5, 0.7)}, None)
+    save = partial(save_calibration, copy, Calibrations({"goal_guarding": Calibration(3, -0.1, 100, 0, 0.3, 0.5, 0.7)}, None))
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", crash)
         with pytest.raises(KeyboardInterrupt) if step < 4 else nullcontext():
@@ -168,8 +168,9 @@ def test_a_crash_after_a_crash_leaves_the_first_one_s_result(copy: Path, monkeyp
 
         with monkeypatch.context() as patched:
             patched.setattr(os, "replace", crash)
+            found = Calibrations({"goal_guarding": Calibration(next(slopes), -0.1, 100, 0, 0.3, 0.5, 0.7)}, None)
             with pytest.raises(KeyboardInterrupt):
-                save_calibration(copy, {"goal_guarding": Calibration(next(slopes), -0.1, 0, 0.3, 0.5, 0.7)}, None, {"parity": 0})
+                save_calibration(copy, found, {"parity": 0})
 
     slopes = iter((3, 4))
     crash_at("calibration.next.json")

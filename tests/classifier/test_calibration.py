@@ -2,20 +2,21 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.calibration import Calibration, OutcomeModel, conjunction, sigmoid
+from classifier.calibration import Calibration, OutcomeModel, all_of, any_of, log_odds, sigmoid
 
-FLAT = Calibration(slope=1, length=-0.5, offset=0, absent=0.2, threshold=0.5, present=0.8)
+FLAT = Calibration(slope=1, length=-0.5, longest=100, offset=0, absent=0.2, threshold=0.5, present=0.8)
 
 
 @given(st.floats(-1e6, 1e6), st.integers(0, 10**6))
 def test_probabilities_are_probabilities(score: float, units: int) -> None:
-    assert 0 <= FLAT.probability(score, units) <= 1
+    assert 0 < FLAT.probability(score, units) < 1
 
 
 def test_length_takes_back_what_length_adds() -> None:
@@ -28,10 +29,20 @@ def test_between_the_edges_it_abstains(probability: float, decision: str) -> Non
     assert FLAT.decide(probability) == decision
 
 
-def test_a_conjunction_falls_with_its_weakest_part() -> None:
-    assert conjunction([1, 1]) == 0
-    assert conjunction([0.9, 0.1]) < conjunction([0.9, 0.2])
-    assert math.isfinite(conjunction([0.0, 1.0]))
+def test_beyond_the_longest_seen_length_takes_back_no_more() -> None:
+    assert FLAT.probability(1, 10_000) == FLAT.probability(1, 100)
+
+
+def test_a_present_of_one_is_never_reached() -> None:
+    assert replace(FLAT, present=1.0).decide(FLAT.probability(1e9, 1)) == "abstain"
+
+
+def test_all_of_and_any_of_are_the_log_odds_of_independent_events() -> None:
+    assert sigmoid(all_of([0.9, 0.1])) == pytest.approx(0.09)
+    assert sigmoid(any_of([0.9, 0.1])) == pytest.approx(0.91)
+    assert sigmoid(log_odds(0.3)) == pytest.approx(0.3)
+    assert all_of([0.99, 0.99]) > 0 > any_of([0.1, 0.1])  # neither is bounded by what a sum of logarithms could reach
+    assert all(math.isfinite(score) for score in (all_of([0.0, 1.0]), any_of([0.0, 1.0]), all_of([1.0]), any_of([0.0])))
 
 
 def test_outcome_probabilities_add_up_and_round_trip() -> None:

@@ -108,5 +108,5 @@ def test_hostile_white_space_and_words_are_cut_in_linear_time(text: str) -> None
 
 
 def test_empty_text_has_no_units_and_no_coverage() -> None:
-    assert made("").coverage == 0.0
+    assert made("").coverage("reasoning") == 0.0
     assert made(" \n ").units == ()

@@ -173,12 +173,3 @@ def test_it_starts_quickly_and_stays_small(start: Start) -> None:
     assert process.ready_after < 5  # two seconds on a machine that nobody else uses
     assert process.classify([TRACE] * 100).status_code == 200
     assert process.metric("process_resident_memory_bytes") < 250 * 1024 * 1024
-
-
-def test_a_missing_model_ends_it(model: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "MOTIVES_MODEL": str(tmp_path)}
-    command = [sys.executable, "-m", "tests.service.slow_server", "0"]
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20, check=False)
-    assert ended.returncode == 3
-    assert "BundleError" in ended.stderr
-    assert "manifest.json" in ended.stderr

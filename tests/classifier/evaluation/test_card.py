@@ -45,10 +45,10 @@ def test_front_matter_and_all_sections_in_order() -> None:
         "How to use it",
         "Training data",
         "Results on unseen scenarios",
-        "Decisions at the threshold",
+        "Decisions",
         "Contrast pairs",
         "Length",
-        "False positives",
+        "False alarms",
         "Calibration",
         "Evidence",
         "By scenario and style",
@@ -70,7 +70,7 @@ def test_every_figure_of_a_label_has_its_interval() -> None:
     label = tiny_evaluation().unseen.labels["peer_preservation"]
     card = write()
     for heading, figures in {
-        "Decisions at the threshold": ("precision", "recall", "f1"),
+        "Decisions": ("present_precision", "missed", "abstained", "precision", "recall", "f1"),
         "Calibration": ("brier", "ece"),
         "Results on unseen scenarios": ("auroc", "average_precision"),
     }.items():
@@ -113,9 +113,9 @@ def test_labels_not_to_be_relied_on_are_named_first() -> None:
     found = tiny_evaluation()
     poor = replace(found.unseen.labels["peer_preservation"], figures={"auroc": Estimate(0.75, 0.6, 0.9, 0)})
     fair = found.unseen.labels["peer_preservation"].figures
-    labels = {**found.unseen.labels, "peer_preservation": replace(poor, figures={**fair, **poor.figures})}
-    short = section(write(replace(found, unseen=replace(found.unseen, labels=labels))), "In short")
-    assert "**Not to be relied on** (AUROC may be below 0.7): peer preservation" in short
+    labels = {**found.full_traces.labels, "peer_preservation": replace(poor, figures={**fair, **poor.figures})}
+    short = section(write(replace(found, full_traces=replace(found.full_traces, labels=labels))), "In short")
+    assert "**Not to be relied on** (AUROC on full traces may be below 0.7): peer preservation" in short
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_card_names_the_exact_model_and_how_far_int8_moves_it() -> None:
     provenance = section(write(), "Licence and provenance")
     assert DIGEST in provenance
     assert "int8" not in provenance
-    parity = {"transcripts": 64, "largest": 0.0312, "label": "honesty", "mean": 0.0021}
-    manifest = {"name": "tiny", "parity": parity}
-    moved = "| 0.002 on average, at most 0.031 (`honesty`) |"
+    parity = {"encoder": "onnx", "transcripts": 64, "largest": 0.0312, "label": "honesty", "mean": 0.0021}
+    manifest = {"name": "tiny", "parity": parity, "config": {"drift": 0.04}}
+    moved = "| 0.002 on average, at most 0.031 (`honesty`; accepted: 0.04) |"
     assert moved in model_card(Card(tiny_evaluation(), manifest, DIGEST, LABEL_SET))

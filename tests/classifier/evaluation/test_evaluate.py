@@ -11,7 +11,7 @@ pytest.importorskip("sklearn")
 from classifier.evaluation.baselines import MEAN, TFIDF
 from classifier.evaluation.evaluate import cross_fit, evaluate
 from classifier.training.examples import scenario_folds
-from tests.classifier.labelled import tiny_evaluation, tiny_examples
+from tests.classifier.labelled import SAYS, tiny_evaluation, tiny_examples
 
 pytestmark = pytest.mark.train
 
@@ -22,7 +22,7 @@ def test_calibration_never_saw_the_scenario() -> None:
     flipped = [
         replace(e, gold=replace(e.gold, spans=(), attributes={}, outcome="refusal")) if e.gold.scenario in held else e for e in examples
     ]
-    before, after = (cross_fit(chosen, scores, columns, 4, 0) for chosen in (examples, flipped))
+    before, after = (cross_fit(chosen, scores, columns, tuple(SAYS), 4, 0) for chosen in (examples, flipped))
     own = np.array([example.gold.scenario in held for example in examples])
     assert (before.outcome[own] == after.outcome[own]).all()
     assert (before.outcome[~own] != after.outcome[~own]).any()
@@ -37,7 +37,7 @@ def test_evaluate_finds_what_stands_in_the_text() -> None:
     assert (found.unseen.n, found.full_traces.n, found.unseen.scenarios, found.unscored) == (104, 96, 8, 0)
     assert found.unseen.macro_auroc.value > 0.95
     assert found.unseen.labels["alignment_faking"].figures["auroc"].value > 0.8
-    assert found.uncalibrated["weight_exfiltration"] == 0
+    assert "weight_exfiltration" in found.untrained
     assert (found.pairs.n, found.pairs.accuracy.value) == (4, 1)
     assert found.evidence["peer_preservation"].rate.value > 0.9
     assert list(found.unseen.baselines) == [TFIDF, MEAN]

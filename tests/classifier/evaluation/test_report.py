@@ -65,6 +65,6 @@ def test_the_summary_fits_a_terminal_and_shows_the_headline() -> None:
 
 def test_an_evaluation_without_labels_still_makes_a_report(tiny: Path, tmp_path: Path) -> None:
     found = tiny_evaluation()
-    nothing = replace(found.unseen, labels={}, curves={}, outcome=None, false_positives={"ordinary": {}, "hard": {}})
+    nothing = replace(found.unseen, labels={}, curves={}, outcome=None, false_alarms={"ordinary": {}, "hard": {}})
     empty = replace(found, unseen=nothing, full_traces=nothing, scenarios={}, styles={})
     assert all(path.is_file() for path in write_report(empty, tiny, tmp_path))

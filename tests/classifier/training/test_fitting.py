@@ -91,6 +91,6 @@ def test_a_label_that_ranks_like_chance_does_not_ship() -> None:
     examples, scores, columns, _ = tiny_examples()
     noise = [type(s)(s.names, draw.normal(size=s.values.shape).astype(np.float32), s.channels) for s in scores]
     kept, lost = fit_calibration(examples, scores, columns), fit_calibration(examples, noise, columns)
-    assert "terminal_goal_guarding" in kept.labels
+    assert "terminal_goal_guarding" in kept.calibrations.labels
     assert "terminal_goal_guarding" in lost.untrained
     assert MINIMUM_AUROC > 0.5

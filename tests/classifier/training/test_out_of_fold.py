@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 
 from classifier.bundle import BundleError
-from classifier.pipeline import UnitScores
+from classifier.reading import UnitScores
 from classifier.records import GoldLabel
 from classifier.training.out_of_fold import OutOfFold, corpus_sha256
 from tests.classifier.labelled import gold
