@@ -136,9 +136,8 @@ class Compiler:
                 raise ValueError(f"code {code!r} marks nothing")
             yield {"channel": channel, "start": start, "end": end, "label": name, "link": link}
 
-    def _assemble(
-        self, draft: Draft, header: Mapping[str, Any], texts: Mapping[str, str | None], spans: list[dict[str, Any]], origin: str
-    ) -> dict[str, Any]:
+    def _vote(self, header: Mapping[str, Any], spans: list[dict[str, Any]], origin: str) -> dict[str, Any]:
+        """All that one annotator says of an item."""
         names = {span["label"] for span in spans}
         labels = [motive for motive in self._motives if motive in names]
         if header["primary"] not in _PRIMARY:
@@ -146,14 +145,9 @@ class Compiler:
         primary = "none" if header["primary"] == "none" else self._by_code[header["primary"]].name
         if primary != "none" and primary not in labels:
             raise ValueError(f"primary {primary} has no marked span")
-        vote = {"annotator": origin, "labels": labels, "primary": primary, "outcome": header["outcome"]}
         return {
-            "id": f"{header['scenario']}-{hashlib.sha256(str(texts['reasoning']).encode()).hexdigest()[:10]}",
-            "system_prompt": texts.get("system"),
-            "user": texts.get("user"),
-            "reasoning": texts["reasoning"],
-            "answer": texts["answer"],
-            "metadata": {"text_origin": "language model"} | ({"disposition": header["disposition"]} if "disposition" in header else {}),
+            "annotator": origin,
+            "codebook": self._codebook,
             "spans": spans,
             "labels": labels,
             "primary": primary,
@@ -166,6 +160,28 @@ class Compiler:
                 "own_preference": "stated" if "own_preference" in names else "none",
             },
             "flags": _listed(header.get("flags")),
+        }
+
+    def vote(self, item: Mapping[str, Any], marks: Mapping[str, Any], origin: str) -> dict[str, Any]:
+        """Another annotator's marks on a labelled item. Raises DraftError as ``item``."""
+        try:
+            return self._vote(marks, self._quoted({channel: item[channel] for channel in _CHANNELS}, marks), origin)
+        except (ValueError, KeyError) as error:
+            raise DraftError(f"item {item['id']}: {error}") from error
+
+    def _assemble(
+        self, draft: Draft, header: Mapping[str, Any], texts: Mapping[str, str | None], spans: list[dict[str, Any]], origin: str
+    ) -> dict[str, Any]:
+        vote = self._vote(header, spans, origin)
+        said = {key: value for key, value in vote.items() if key not in {"annotator", "codebook"}}
+        return {
+            "id": f"{header['scenario']}-{hashlib.sha256(str(texts['reasoning']).encode()).hexdigest()[:10]}",
+            "system_prompt": texts.get("system"),
+            "user": texts.get("user"),
+            "reasoning": texts["reasoning"],
+            "answer": texts["answer"],
+            "metadata": {"text_origin": "language model"} | ({"disposition": header["disposition"]} if "disposition" in header else {}),
+            **said,
             "scenario": header["scenario"],
             "style": header["style"],
             "contrast": _contrast(header, self._by_code),
