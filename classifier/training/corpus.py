@@ -27,17 +27,18 @@ def load(path: Path, split: Split = "development") -> list[GoldLabel]:
     items = list(read_labelled(path))
     if twice := sorted(id for id, n in Counter(item.transcript.id for item in items).items() if n > 1):
         raise CorpusError(f"{path}: more than one item has the id {', '.join(twice[:5])}; every item needs its own")
-    folder = path.resolve() if path.is_dir() else path.resolve().parent
-    table = next((place / "splits.toml" for place in (folder, folder.parent) if (place / "splits.toml").is_file()), None)
-    if table is None:
-        return items if split == "development" else []
-    of = _splits(table)
+    of = splits_of(path) or {item.scenario: "development" for item in items}
     if unknown := sorted({item.scenario for item in items} - set(of)):
-        raise CorpusError(f"{table}: in no split: {', '.join(unknown)}; name each scenario once")
+        raise CorpusError(f"{path}: splits.toml names no split for {', '.join(unknown)}; name each scenario once")
     return [item for item in items if of[item.scenario] == split]
 
 
-def _splits(table: Path) -> dict[str, str]:
+def splits_of(path: Path) -> dict[str, str]:
+    """The split of every scenario that the corpus's ``splits.toml`` names; empty where there is none. Raises CorpusError as ``load``."""
+    folder = path.resolve() if path.is_dir() else path.resolve().parent
+    table = next((place / "splits.toml" for place in (folder, folder.parent) if (place / "splits.toml").is_file()), None)
+    if table is None:
+        return {}
     named = tomllib.loads(table.read_text(encoding="utf-8"))
     if extra := sorted(set(named) - set(get_args(Split))):
         raise CorpusError(f"{table}: unknown split {', '.join(extra)}; there are {', '.join(get_args(Split))}")

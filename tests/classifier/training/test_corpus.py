@@ -54,7 +54,7 @@ def test_without_splits_all_is_development(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        ('development = ["open"]\n', "in no split: closed"),
+        ('development = ["open"]\n', "names no split for closed"),
         ('development = ["open", "closed"]\ntest = ["closed"]\n', "closed is in development and in test"),
         ('development = ["open", "closed"]\ntrain = []\n', "unknown split train"),
     ],
