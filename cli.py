@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -40,6 +41,13 @@ Threads = Annotated[int, typer.Option(help="Encoder threads.", min=1)]
 _DRIFT = "Most that int8 may move a probability; beyond it the float graph ships, at twice the time."
 Drift = Annotated[float, typer.Option(help=_DRIFT, min=0)]
 Corpus = Annotated[Path, typer.Option(help="Labelled items: a .jsonl file or a folder of them.")]
+
+
+class Split(StrEnum):
+    """What `motives evaluate` may measure on."""
+
+    development = "development"
+    test = "test"
 
 
 def default_model() -> Path:
@@ -198,26 +206,30 @@ def calibrate(
     epilog="""\b
 Examples:
   motives evaluate                              the model that ships
+  motives evaluate --split test                 once a model is finished: opens the test scenarios
   motives evaluate --model models/NAME --out /tmp/evaluation"""
 )
 def evaluate(
     model: Model = Path(),
     corpus: Corpus = ROOT / "annotations" / "corpus",
-    out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default="the model's folder")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default="the model's folder; its test/")] = None,
+    split: Annotated[Split, typer.Option(help="Scenarios to measure on; each opening of `test` is logged.")] = Split.development,
 ) -> None:
     """Measure a model on scenarios that it never saw. Needs the train extra.
 
-    Writes the figures, beside two baselines, the model card and plots. It reads the scores that `motives train` left in the model's folder:
-    only calibrations and baselines are fitted anew.
+    Writes the figures, beside two baselines, the model card and plots. On the development scenarios it reads the scores that
+    `motives train` left in the model's folder: only calibrations and baselines are fitted anew. On the test scenarios the model answers as
+    it ships; choose nothing by these figures, and look once.
     """
     from rich.console import Console
 
-    from classifier.evaluation.evaluate import evaluate_model
+    from classifier.evaluation.evaluate import evaluate_model, test_model
     from classifier.evaluation.report import summary, write_report
 
     folder = _folder(model)
-    found = evaluate_model(folder, _existing(corpus))
-    files = write_report(found, folder, out or folder)
+    tested = split is Split.test
+    found = (test_model if tested else evaluate_model)(folder, _existing(corpus))
+    files = write_report(found, folder, out or (folder / split if tested else folder))
     Console().print(summary(found))
     typer.echo("\n".join(map(str, files)))
 

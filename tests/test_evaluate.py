@@ -17,6 +17,7 @@ pytest.importorskip("matplotlib")
 import cli
 from classifier.bundle import MANIFEST
 from classifier.errors import Mendable
+from classifier.evaluation.evaluate import OPENINGS
 from classifier.training.out_of_fold import OUT_OF_FOLD, OutOfFold, corpus_sha256
 from tests.classifier.conftest import tiny_bundle
 from tests.classifier.labelled import corpus, line, tiny_examples
@@ -33,9 +34,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     golds, (_, scores, _, folds) = corpus(), tiny_examples()
     scenarios = sorted({gold.scenario for gold in golds})
     (folder / "corpus").mkdir()
-    held_back = line(golds[0]).replace('"t0"', '"test0"').replace('"s0"', '"closed"')
-    (folder / "corpus" / "items.jsonl").write_text("".join([held_back, *map(line, golds)]), encoding="utf-8")
-    (folder / "splits.toml").write_text(f'development = {json.dumps(scenarios)}\ntest = ["closed"]\n', encoding="utf-8")
+    held_back = [replace(gold, transcript=replace(gold.transcript, id=f"test {gold.transcript.id}"), scenario=f"closed {i % 3}")
+                 for i, gold in enumerate(golds[:48])]  # fmt: skip
+    (folder / "corpus" / "items.jsonl").write_text("".join(map(line, [*held_back, *golds])), encoding="utf-8")
+    closed = [f"closed {i}" for i in range(3)]
+    (folder / "splits.toml").write_text(f"development = {json.dumps(scenarios)}\ntest = {json.dumps(closed)}\n", encoding="utf-8")
     model = tiny_bundle(folder / "tiny")
     manifest = json.loads((model / MANIFEST).read_text())
     config = {"base": "all-MiniLM-L6-v2", "epochs": 3}
@@ -70,6 +73,19 @@ def test_it_writes_the_report_and_prints_the_headline(evaluate: Evaluate, tmp_pa
     [macro] = [line for line in result.output.splitlines() if line.startswith("mean of the five motives")]
     assert f"{found['unseen']['macro_auroc']['value']:.2f} [" in macro
     assert str(written / "README.md") in result.output
+
+
+@pytest.mark.slow
+def test_the_test_scenarios_are_opened_by_name_alone_and_every_opening_is_logged(evaluate: Evaluate, tmp_path: Path) -> None:
+    result = evaluate("--split", "test")
+    assert result.exit_code == 0, result.output
+    model = tmp_path / "copy" / "tiny"
+    found = json.loads((model / "test" / "evaluation.json").read_text(encoding="utf-8"))
+    assert (found["split"], found["unseen"]["n"], found["unseen"]["scenarios"]) == ("test", 48, 3)
+    assert "The model as it ships" in (model / "test" / "README.md").read_text(encoding="utf-8")
+    assert not (model / "evaluation.json").exists()
+    [opening] = [json.loads(text) for text in (model / OPENINGS).read_text(encoding="utf-8").splitlines()]
+    assert (opening["items"], opening["model"]) == (48, found["model"]["sha256"])
 
 
 def cut_otherwise(folder: Path) -> None:

@@ -45,6 +45,11 @@ class Card:
         return bool(self.config.get("epochs", 0))
 
     @property
+    def tested(self) -> bool:
+        """Whether this is the evaluation on the test scenarios."""
+        return self.evaluation.split == "test"
+
+    @property
     def base(self) -> str:
         """The base encoder, in Markdown."""
         return f"`{self.config.get('base', 'unnamed')}`"
@@ -169,10 +174,11 @@ def _data(card: Card) -> str:
     trained = card.manifest.get("items", n), len(card.manifest.get("scenarios", ())) or scenarios
     origins = [(kind, origin, count) for kind, counts in (("text", evaluation.text_origin), ("labels", evaluation.label_origin))
                for origin, count in counts.items()]  # fmt: skip
+    measured = "kept closed until the model was finished" if card.tested else "each by a model that had seen nothing of its scenario"
     return f"""## Training data
 
-Trained on {trained[0]} items of {trained[1]} invented scenarios, minimal pairs among them; measured on {n} items of {scenarios}, each by a
-model that had seen nothing of its scenario.
+Trained on {trained[0]} items of {trained[1]} invented scenarios, minimal pairs among them; measured on {n} items of {scenarios},
+{measured}.
 
 {table(("what", "by", "items"), origins)}
 
@@ -184,12 +190,9 @@ minimal pairs do not."""
 def _results(card: Card) -> str:
     evaluation = card.evaluation
     unseen, full = evaluation.unseen, evaluation.full_traces
-    learnt = "Encoder and heads were trained" if card.tuned else "The encoder was left as it is, and the heads were fitted"
-    each = "each scenario" if evaluation.folds == unseen.scenarios else f"each of {evaluation.folds} groups of scenarios"
     return f"""## Results on unseen scenarios
 
-{learnt} anew for {each}, without it, and measured on it; so were the baselines. Calibrations are cross-fitted over
-{evaluation.groups} groups of scenarios in the same manner. The model that ships learnt from all items: it is not measured itself.
+{_manner(card)}
 Brackets hold 95 % intervals of a bootstrap that resamples scenarios ({evaluation.resamples} resamples).
 
 The baselines are logistic regressions on whole transcripts: over the TF-IDF of word 1- and 2-grams, and over the mean embedding by
@@ -204,6 +207,18 @@ The baselines are logistic regressions on whole transcripts: over the TF-IDF of 
 {_comparison(full)}
 
 {_outcome(unseen)}"""
+
+
+def _manner(card: Card) -> str:
+    """How these figures came about."""
+    evaluation = card.evaluation
+    if card.tested:
+        return """The model as it ships, calibrations and all, on the test scenarios; the baselines learnt from the items
+that it learnt from. Nothing was chosen by these figures. Every opening of the test scenarios is noted in `test_openings.jsonl`."""
+    learnt = "Encoder and heads were trained" if card.tuned else "The encoder was left as it is, and the heads were fitted"
+    each = "each scenario" if evaluation.folds == evaluation.unseen.scenarios else f"each of {evaluation.folds} groups of scenarios"
+    return f"""{learnt} anew for {each}, without it, and measured on it; so were the baselines. Calibrations are cross-fitted over
+{evaluation.groups} groups of scenarios in the same manner. The model that ships learnt from all items: it is not measured itself."""
 
 
 def _comparison(headline: Headline) -> str:
@@ -419,7 +434,9 @@ def _limits(card: Card) -> str:
         "The items are invented. Where motives are rarer than here, as in most archives, precision is lower than the figures above.",
         "A stated motive may not be the real one, and a motive may go unstated.",
         "English only. Paraphrase, translation and text written to deceive the classifier were not tested here.",
-        "Settings were chosen by figures like these, on the same scenarios, so all of them flatter a little, the baselines' too.",
+        "Settings were chosen by figures like these, on the same scenarios, so all of them flatter a little, the baselines' too."
+        if not card.tested
+        else "",
         f"Not answered, always null (fewer than {MINIMUM_POSITIVES} positives, or an AUROC below {MINIMUM_AUROC}): {', '.join(missing)}."
         if missing
         else "",

@@ -1,16 +1,18 @@
 """How well a classifier does on scenarios that it never saw, beside two baselines in the same run.
 
-Every answer is out of fold twice: neither encoder and heads nor the calibration saw the item's scenario. Intervals are 95 % percentile
-intervals of a bootstrap that resamples scenarios, because items of one scenario resemble each other. All figures share the resamples, so
-differences between them are paired.
+On the development scenarios every answer is out of fold twice: neither encoder and heads nor the calibration saw the item's scenario. On
+the test scenarios the model answers as it ships. Intervals are 95 % percentile intervals of a bootstrap that resamples scenarios, because
+items of one scenario resemble each other. All figures share the resamples, so differences between them are paired.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +44,18 @@ from classifier.evaluation.figures import (
     strata,
 )
 from classifier.evaluation.pairs import PairFigures, pair_figures
-from classifier.evaluation.statistics import Curve, Estimate, Vector, curve, ranking, resample
+from classifier.evaluation.statistics import Curve, Estimate, Flags, Vector, curve, ranking, resample
 from classifier.labels import LabelSet
 from classifier.reading import CONSIDERED, FAKING, GATE, Reading, Readings, UnitScores, decide, primary, read
 from classifier.records import LabelGroup
+from classifier.training.corpus import CorpusError
 from classifier.training.corpus import load as load_items
-from classifier.training.examples import Columns, Example, embed, prepare, scenario_folds, truth
-from classifier.training.fitting import FULL_TRACE, fit_calibration, pooled_score
-from classifier.training.out_of_fold import OUT_OF_FOLD, OutOfFold
+from classifier.training.examples import Columns, Example, embed, encode, prepare, scenario_folds, truth
+from classifier.training.fitting import FULL_TRACE, Learnt, fit_calibration, pooled_score
+from classifier.training.out_of_fold import OUT_OF_FOLD, OutOfFold, corpus_sha256
+
+OPENINGS = "test_openings.jsonl"
+"""When, and for which exact model, the test scenarios were opened: one line each time, beside the model."""
 
 RESAMPLES = 1000
 GROUPS = 8
@@ -87,10 +93,12 @@ class Headline:
 class Evaluation:
     """Everything measured in one run. ``unseen`` is the headline, ``full_traces`` the same for items of at least FULL_TRACE words.
 
+    ``split`` is "development" (out of fold, over ``folds`` and ``groups``) or "test" (the model as it ships; neither means anything then).
     ``label_origin`` and ``text_origin`` count items; ``untrained`` labels have no figures, because they do not ship; ``unscored`` counts
     items without reasoning, which no figure includes.
     """
 
+    split: str
     folds: int
     groups: int
     resamples: int
@@ -132,6 +140,26 @@ def evaluate_model(folder: Path, corpus: Path) -> Evaluation:
     return evaluate(embed(examples, base), found.scores, columns, found.folds)
 
 
+def test_model(folder: Path, corpus: Path) -> Evaluation:
+    """Open the test scenarios of ``corpus`` for the model in ``folder``, as it ships, and note that in OPENINGS beside it. Needs torch.
+
+    Whoever tunes anything by these figures makes them worthless. Raises BundleError as ``evaluate_model``, CorpusError where no scenario
+    is kept for the test.
+    """
+    from classifier.encoders.sentence_transformer import TorchEncoder
+
+    bundle, found = load_bundle(folder), OutOfFold.load(folder / OUT_OF_FOLD)
+    learnt, held = found.items([*load_items(corpus), *load_items(corpus, "calibration")]), load_items(corpus, "test")
+    if not held:
+        raise CorpusError(f"{corpus}: its splits.toml keeps no scenario for the test")
+    columns, base = Columns(bundle.labels), TorchEncoder.load(bundle.manifest["config"]["base"])
+    scores = Learnt(bundle.encoder, bundle.lexicon, bundle.heads).scores(prepare(held, bundle.encoder, columns))
+    with (folder / OPENINGS).open("a", encoding="utf-8") as log:
+        opened = datetime.now(UTC).isoformat(timespec="seconds")
+        log.write(json.dumps({"opened": opened, "model": bundle.sha256, "items": len(held), "items_sha256": corpus_sha256(held)}) + "\n")
+    return evaluate_shipped(encode(learnt, base, columns), encode(held, base, columns), scores, columns, bundle.calibrations)
+
+
 def same_units(examples: Sequence[Example], scores: Sequence[UnitScores]) -> bool:
     """Whether the scores are of the examples' units, by number and channel."""
     return [example.channels.tolist() for example in examples] == [score.channels.tolist() for score in scores]
@@ -157,19 +185,62 @@ def evaluate(
     kept = [i for i, score in enumerate(scores) if (score.channels == "reasoning").any()]
     unscored = len(examples) - len(kept)
     examples, scores = [examples[i] for i in kept], [scores[i] for i in kept]
-    golds, names = [example.gold for example in examples], _names(columns.labels)
-    truths = {name: np.array([truth(gold, name, columns.labels) for gold in golds]) for name in names}
-    weights = resample([gold.scenario for gold in golds], resamples, seed)
     shipped = fit_calibration(examples, scores, columns).calibrations.labels.keys()
     answers = cross_fit(examples, scores, columns, shipped, groups, seed)
-    sample = Sample(columns.labels, golds, weights, answers, truths, baselines(examples, folds, truths))
-    raw = {name: _raw(scores, name, columns) for name in names if name in columns.names}
+    fitted = baselines(examples, folds, _truths(examples, columns.labels))
+    found = _measured(examples, scores, columns, shipped, answers, fitted, resamples, seed)
+    return replace(found, folds=len(folds), groups=groups, unscored=unscored)
+
+
+def evaluate_shipped(
+    learnt: Sequence[Example],
+    test: Sequence[Example],
+    scores: Sequence[UnitScores],
+    columns: Columns,
+    calibrations: Calibrations,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Evaluation:
+    """Evaluate the ``scores`` that a model gave to ``test`` items of scenarios that it never saw, by its own ``calibrations``.
+
+    The baselines are fitted on the items that it learnt from. Raises ValueError where a scenario is among both.
+    """
+    if {example.gold.scenario for example in learnt} & (scenarios := {example.gold.scenario for example in test}):
+        raise ValueError("a scenario is among what was learnt and what is to test it")
+    every = [*learnt, *test]
+    fitted = baselines(every, [sorted(scenarios)], _truths(every, columns.labels))
+    own = {baseline: {name: values[len(learnt) :] for name, values in found.items()} for baseline, found in fitted.items()}
+    answers = _answers([(read(score, columns.labels, calibrations), calibrations) for score in scores], columns.labels)
+    return replace(_measured(test, scores, columns, calibrations.labels.keys(), answers, own, resamples, seed), split="test")
+
+
+def _truths(examples: Sequence[Example], labels: LabelSet) -> dict[str, Flags]:
+    return {name: np.array([truth(example.gold, name, labels) for example in examples]) for name in _names(labels)}
+
+
+def _measured(
+    examples: Sequence[Example],
+    scores: Sequence[UnitScores],
+    columns: Columns,
+    shipped: Collection[str],
+    answers: Answers,
+    fitted: Mapping[str, Mapping[str, Vector]],
+    resamples: int,
+    seed: int,
+) -> Evaluation:
+    """All figures of items with their answers and the scores of the baselines."""
+    golds, names = [example.gold for example in examples], _names(columns.labels)
+    weights = resample([gold.scenario for gold in golds], resamples, seed)
+    sample = Sample(columns.labels, golds, weights, answers, _truths(examples, columns.labels), fitted)
+    raw = {name: _raw(scores, name, columns) for name in names if name in scores[0].names}
     return Evaluation(
-        folds=len(folds),
-        groups=groups,
+        split="development",
+        folds=0,
+        groups=0,
         resamples=resamples,
         seed=seed,
-        unscored=unscored,
+        unscored=0,
         label_origin=_count(gold.label_origin for gold in golds),
         text_origin=_count(str(gold.transcript.metadata.get("text_origin", "unknown")) for gold in golds),
         untrained=[name for name in (*names, CONSIDERED) if name not in shipped],
@@ -247,14 +318,18 @@ def cross_fit(
         others = [i for i in range(len(examples)) if i not in held]
         fitted = fit_calibration([examples[i] for i in others], [scores[i] for i in others], columns, shipped).calibrations
         found |= {i: (read(scores[i], columns.labels, fitted), fitted) for i in held}
-    every = [found[i] for i in range(len(examples))]
-    names = [name for name in _names(columns.labels) if all(name in readings.labels for readings, _ in every)]
-    labels = {name: np.array([_answer(readings.labels[name], fitted.labels[name]) for readings, fitted in every]) for name in names}
-    nothing = dict.fromkeys(columns.labels.names("outcome"), math.nan)
+    return _answers([found[i] for i in range(len(examples))], columns.labels)
+
+
+def _answers(every: Sequence[tuple[Readings, Calibrations]], labels: LabelSet) -> Answers:
+    """The readings of all items, each with the calibrations that it was read by. What not all of them hold is left out."""
+    names = [name for name in _names(labels) if all(name in readings.labels for readings, _ in every)]
+    found = {name: np.array([_answer(readings.labels[name], fitted.labels[name]) for readings, fitted in every]) for name in names}
+    nothing = dict.fromkeys(labels.names("outcome"), math.nan)
     outcome = np.array([list((readings.outcome or nothing).values()) for readings, _ in every])
-    linked = columns.labels.names("motive") if all(readings.considered for readings, _ in every) else ()
+    linked = labels.names("motive") if all(readings.considered for readings, _ in every) else ()
     considered = {name: np.array([readings.considered[name] for readings, _ in every]) for name in linked}
-    return Answers(labels, outcome, [_primary(columns.labels, *both) for both in every], considered)
+    return Answers(found, outcome, [_primary(labels, *both) for both in every], considered)
 
 
 def _answer(reading: Reading, edges: Calibration) -> tuple[float, float, float, float]:

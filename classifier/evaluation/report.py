@@ -19,7 +19,6 @@ from classifier.labels import LabelSet
 
 def write_report(evaluation: Evaluation, bundle: Path, folder: Path) -> list[Path]:
     """Write evaluation.json, README.md, reliability.svg and precision_recall.svg to ``folder``; ``bundle`` is the model evaluated.
-
     Raises OSError where the bundle's manifest or label set cannot be read, or a file not be written.
     """
     manifest = (bundle / MANIFEST).read_bytes()

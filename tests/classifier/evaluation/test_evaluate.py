@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("sklearn")
 
 from classifier.evaluation.baselines import MEAN, TFIDF
-from classifier.evaluation.evaluate import cross_fit, evaluate
+from classifier.evaluation.evaluate import cross_fit, evaluate, evaluate_shipped
 from classifier.training.examples import scenario_folds
+from classifier.training.fitting import fit_calibration
 from tests.classifier.labelled import SAYS, tiny_evaluation, tiny_examples
 
 pytestmark = pytest.mark.train
@@ -69,6 +70,21 @@ def test_items_without_reasoning_are_counted_not_scored() -> None:
     example = replace(examples[0], channels=silent.channels)
     found = evaluate([example, *examples[1:]], [silent, *scores[1:]], columns, folds, resamples=5, groups=2)
     assert (found.unscored, found.unseen.n) == (1, 103)
+
+
+def test_the_model_as_it_ships_is_measured_on_scenarios_that_it_never_saw() -> None:
+    examples, scores, columns, _ = tiny_examples()
+    held = [example.gold.scenario in {"s6", "s7"} for example in examples]
+    learnt = [example for example, out in zip(examples, held, strict=True) if not out]
+    test = [example for example, out in zip(examples, held, strict=True) if out]
+    own = [score for score, out in zip(scores, held, strict=True) if out]
+    fitted = fit_calibration(learnt, [score for score, out in zip(scores, held, strict=True) if not out], columns).calibrations
+    found = evaluate_shipped(learnt, test, own, columns, fitted, resamples=5)
+    assert (found.split, found.unseen.n, found.unseen.scenarios) == ("test", len(test), 2)
+    assert found.unseen.macro_auroc.value > 0.9
+    assert found.unseen.baselines[TFIDF].macro_auroc.value > 0.9
+    with pytest.raises(ValueError, match="a scenario is among"):
+        evaluate_shipped(examples, test, own, columns, fitted)
 
 
 def test_scores_and_folds_must_fit_the_examples() -> None:
