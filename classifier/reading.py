@@ -55,7 +55,7 @@ class Readings:
     """All that is calibrated of one transcript.
 
     ``considered`` is the probability, for each motive, that its best sentence merely considers it; ``outcome`` maps each outcome to its
-    probability. A label without a calibration is missing, and so is a derived one whose parts are.
+    probability. A label without a calibration is missing; so is alignment_faking without all of its parts, and goal_guarding without any.
     """
 
     labels: Mapping[str, Reading]

@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("sklearn")
 
 from classifier.encoders.hashing import HashingEncoder
-from classifier.training.examples import Example
+from classifier.reading import UnitScores
+from classifier.training.examples import Columns, Example, prepare
 from classifier.training.fitting import (
     MINIMUM_AUROC,
     Config,
@@ -17,13 +18,15 @@ from classifier.training.fitting import (
     fit_calibration,
     fit_heads,
     fit_label,
+    lengthened,
     out_of_fold,
     unit_scores,
 )
-from tests.classifier.labelled import tiny_examples
+from tests.classifier.labelled import LABEL_SET, gold, tiny_examples
 
 pytestmark = pytest.mark.train
 draw = np.random.default_rng(0)
+SAYABLE = [name for name in Columns(LABEL_SET).names if name not in (*LABEL_SET.names("outcome"), "considered")]
 
 
 def test_heads_find_the_sentence_that_states_a_motive() -> None:
@@ -94,3 +97,61 @@ def test_a_label_that_ranks_like_chance_does_not_ship() -> None:
     assert "terminal_goal_guarding" in kept.calibrations.labels
     assert "terminal_goal_guarding" in lost.untrained
     assert MINIMUM_AUROC > 0.5
+
+
+def calibrating() -> tuple[list[Example], list[UnitScores], Columns]:
+    """A passage, three full traces of which two are ordinary, and a minimal pair, each item's units scored by its place and their own."""
+    columns = Columns(LABEL_SET)
+    golds = [
+        gold("terminal_goal_guarding", id="passage"),
+        gold("harm_avoidance", id="ordinary 1", words=160),
+        gold("low_stakes", id="ordinary 2", words=160, outcome="refusal"),
+        gold("peer_preservation", id="moved", words=160),
+        gold("rating_sycophancy", id="high", pair_id="p"),
+        gold(id="low", words=160, pair_id="p"),
+    ]
+    examples = prepare(golds, HashingEncoder(), columns)
+    return examples, [numbered(i, example, columns) for i, example in enumerate(examples)], columns
+
+
+def numbered(place: int, example: Example, columns: Columns) -> UnitScores:
+    values = np.repeat(np.arange(len(example.channels))[:, None], len(columns.names), axis=1) + 1000 * place
+    return UnitScores(columns.names, values.astype(np.float32), example.channels)
+
+
+def test_minimal_pairs_are_no_part_of_what_calibrates() -> None:
+    examples, scores, columns = calibrating()
+    sample = lengthened(examples, scores, columns)
+    assert [[g.transcript.id for g in golds] for golds in sample.golds[: sample.items]] == [[e.gold.transcript.id] for e in examples[:4]]
+    for found, given in zip(sample.scores[: sample.items], scores[:4], strict=True):
+        assert np.array_equal(found.values, given.values)
+    assert not any(g.pair_id for golds in sample.golds for g in golds)
+
+
+def test_a_passage_lengthened_by_two_ordinary_traces_carries_the_labels_of_all_three() -> None:
+    sample = lengthened(*calibrating())
+    [joined] = sample.golds[sample.items :]
+    assert [joined[0].transcript.id, *sorted(g.transcript.id for g in joined[1:])] == ["passage", "ordinary 1", "ordinary 2"]
+    carried = {name for name in SAYABLE if sample.truths(name)[-1]}
+    assert carried == {"terminal_goal_guarding", "goal_guarding", "harm_avoidance", "low_stakes"}
+
+
+def test_what_is_joined_holds_the_reasoning_of_all_and_the_answer_of_the_first() -> None:
+    examples, scores, columns = calibrating()
+    sample = lengthened(examples, scores, columns)
+    joined, places = sample.scores[-1], [[e.gold for e in examples].index(g) for g in sample.golds[-1]]
+    assert len(sample.scores) == len(sample.golds)
+    expected = [scores[places[0]].values, *(scores[i].values[scores[i].chosen("reasoning")] for i in places[1:])]
+    assert np.array_equal(joined.values, np.concatenate(expected))
+    answer = joined.values[joined.chosen("answer")]
+    assert np.array_equal(answer, scores[0].values[scores[0].chosen("answer")])
+    assert len(answer) > 0
+    assert len(joined.chosen("reasoning")) == sum(len(scores[i].chosen("reasoning")) for i in places)
+
+
+def test_calibrations_do_not_heed_minimal_pairs() -> None:
+    examples, scores, columns, _ = tiny_examples()
+    alone = [i for i, example in enumerate(examples) if example.gold.pair_id is None]
+    assert len(alone) < len(examples)
+    without = fit_calibration([examples[i] for i in alone], [scores[i] for i in alone], columns)
+    assert fit_calibration(examples, scores, columns).calibrations.to_json() == without.calibrations.to_json()

@@ -144,3 +144,15 @@ def test_the_graphs_compute_what_torch_computes(base: str, small: Path, tmp_path
         assert np.abs(exact.states(ids) - rounded.states(ids)).max() < 1e-4
         ours, theirs = shipped.states(ids).sum(axis=0), torch_encoder.states(ids).sum(axis=0)
         assert ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.99
+
+
+@pytest.mark.parametrize(("drift", "ships"), [(1.0, "onnx"), (-1.0, "onnx-float")])
+def test_calibrating_chooses_the_graph_by_the_drift_that_is_given(trained: Path, tmp_path: Path, drift: float, ships: str) -> None:
+    copy = shutil.copytree(trained, tmp_path / "small")
+    _, compared = calibrate(corpus(), copy, drift)
+    bundle = load(copy)
+    assert (bundle.manifest["encoder"], bundle.manifest["parity"]["encoder"], compared.encoder) == (ships, ships, ships)
+    assert bundle.manifest["config"] == {**load(trained).manifest["config"], "drift": drift}
+    (decision,) = Classifier(bundle).classify([corpus()[0].transcript])
+    assert isinstance(decision, Decision)
+    assert decision.status != "unscored"
