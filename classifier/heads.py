@@ -17,6 +17,9 @@ TOP = 3
 """Units that make up the transcript's score, beside the best one again. One unit is at the mercy of one odd sentence; all of them would
 dilute the decisive one (docs/decisions/003-learning.md has the trials)."""
 
+ECHO, UNHEARD = 0.5, 2.0
+"""What the next unit's score counts for a sentence beside its own unit's, and how far below that it is put where there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heads:
@@ -62,6 +65,17 @@ def pool(scores: Floats) -> Floats:
     best = np.sort(scores, axis=0)[-TOP:]
     pooled: Floats = (best[-1] + best.mean(axis=0)) / 2
     return pooled
+
+
+def sentence_scores(scores: Floats, units: Sequence[Unit]) -> Floats:
+    """How much each unit's own sentence carries, shape (units, labels). ``scores`` has the same shape.
+
+    A unit scores high for its predecessor's reason too. A sentence stands in its own unit and in the next one's, and the one that gives
+    the reason is heard in both (docs/decisions/003-learning.md has the trials).
+    """
+    last = [i + 1 == len(units) or units[i + 1].previous != unit.sentence for i, unit in enumerate(units)]
+    following = np.where(np.array(last)[:, None], scores - UNHEARD, np.roll(scores, -1, axis=0))
+    return (scores + ECHO * following).astype(np.float32)
 
 
 def best_units(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ import numpy as np
 from classifier import bundle
 from classifier.bundle import Bundle
 from classifier.encoders import Floats
-from classifier.heads import best_units, sentence_sums, unit_embeddings
+from classifier.heads import best_units, sentence_scores, sentence_sums, unit_embeddings
 from classifier.reading import FAKING, GATE, SCORED_CHANNELS, UnitScores, channels, decide, primary, read
 from classifier.records import Decision, Evidence, Failure, LabelDecision, LabelGroup, Transcript, UnscoredReason, Window
 from classifier.windows import Cut, cut
@@ -136,6 +136,7 @@ class _Judgement:
         self.labels, self.plan, self.scores = bundle.labels, plan, scores
         self.readings = read(scores, bundle.labels, bundle.calibrations)
         self.decided = decide(self.readings, bundle.calibrations)
+        self.carried = sentence_scores(scores.values, plan.cut.units)
 
     def decision(self) -> Decision:
         plan, motives = self.plan, self._group("motive")
@@ -171,9 +172,10 @@ class _Judgement:
     def _evidence(self, name: str) -> tuple[Evidence, ...]:
         """The best sentence always, further ones only where they would speak for the label by themselves; faking shows the guarding's."""
         shown = GATE if name == FAKING else name
-        scores, units = self.scores.column(shown, *channels(shown, self.labels))
-        best = [i for rank, i in enumerate(best_units(scores, _EVIDENCE)) if rank == 0 or scores[i] > 0]
-        return tuple(self.plan.cut.units[units[i]].evidence for i in best)
+        scores, chosen = self.scores.column(shown, *channels(shown, self.labels))
+        carried = self.carried[chosen, self.scores.names.index(shown)]
+        best = [i for rank, i in enumerate(best_units(carried, _EVIDENCE)) if rank == 0 or scores[i] > 0]
+        return tuple(self.plan.cut.units[chosen[i]].evidence for i in best)
 
 
 def input_sha256(transcript: Transcript) -> str:

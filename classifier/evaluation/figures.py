@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.evaluation.statistics import Estimate, Flags, Rate, Vector, calibration_error, ranking, ratio
-from classifier.heads import best_units
+from classifier.heads import best_units, sentence_scores
 from classifier.labels import LabelSet
 from classifier.reading import GATE, UnitScores
 from classifier.records import Evidence, GoldLabel, Span
@@ -257,21 +257,22 @@ def strata(sample: Sample, of: Sequence[str]) -> dict[str, Stratum]:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFigures:
-    """How often a motive's best unit touches a gold span of it; ``chance`` is the share that a unit drawn at random would reach."""
+    """How often a motive's best sentence touches a gold span of it; ``chance`` is the share that one drawn at random would reach."""
 
     rate: Rate
     chance: float
 
 
 def evidence_figures(examples: Sequence[Example], scores: Sequence[UnitScores], name: str) -> EvidenceFigures:
-    """Whether the best unit of each item with the motive overlaps one of its spans in the reasoning."""
+    """Whether the best sentence of each item with the motive overlaps one of its spans in the reasoning."""
     found, chances = [], []
     for example, score in zip(examples, scores, strict=True):
         spans = [span for span in example.gold.spans if span.label == name and span.channel == "reasoning"]
         if spans:
-            values, units = score.column(name, "reasoning")
+            units = score.chosen("reasoning")
+            carried = sentence_scores(score.values, example.cut.units)[units, score.names.index(name)]
             touching = np.array([_overlaps(example.cut.units[unit].evidence, spans) for unit in units])
-            found.append(touching[best_units(values, 1)[0]])
+            found.append(touching[best_units(carried, 1)[0]])
             chances.append(touching.mean())
     return EvidenceFigures(Rate.of(np.array(found, dtype=bool)), float(np.mean(chances)) if chances else math.nan)
 

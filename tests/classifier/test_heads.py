@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from classifier.heads import Heads, best_units, pool, sentence_sums, unit_embeddings
+from classifier.heads import Heads, best_units, pool, sentence_scores, sentence_sums, unit_embeddings
 from classifier.lexical import Lexicon
 from classifier.records import Evidence, Unit, Window
 
@@ -38,6 +38,12 @@ def test_a_unit_is_the_sentence_with_its_predecessor_at_length_one() -> None:
 
 def test_best_units_come_best_first_and_ties_in_reading_order() -> None:
     assert best_units(np.array([1, 3, 3, 2], dtype=np.float32), 3).tolist() == [1, 2, 3]
+
+
+def test_a_sentence_that_is_heard_in_two_units_carries_the_reason() -> None:
+    units = [unit(0, None), unit(1, 0), unit(2, 1), unit(3, None)]
+    scores = np.array([[3], [4], [0], [3]], dtype=np.float32)  # the first gives the reason, its successor only follows it
+    assert sentence_scores(scores, units)[:, 0].tolist() == [5, 4, -1, 3.5]  # neither the third nor the last is anyone's predecessor
 
 
 def test_lexical_features_count_context_and_sentence() -> None:

@@ -96,13 +96,13 @@ def test_a_stratum_of_one_class_has_no_auroc() -> None:
     assert (found["b"].n, found["b"].positives, found["b"].auroc) == (2, 1, 1)
 
 
-def test_evidence_is_the_best_unit_touching_a_span() -> None:
+def test_evidence_is_the_best_sentence_touching_a_span() -> None:
     golds = [gold("peer_preservation"), gold("peer_preservation", id="u"), gold()]
     examples = encode(golds, HashingEncoder(), Columns(LABEL_SET))
 
     def scores(example: Example, best: int) -> UnitScores:
         values = np.zeros((len(example.channels), 1), dtype=np.float32)
-        values[best] = 1
+        values[best] = 5
         return UnitScores(("peer_preservation",), values, example.channels)
 
     last = int((examples[0].channels == "reasoning").sum()) - 1
