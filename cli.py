@@ -8,12 +8,20 @@ import os
 import re
 import sys
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from classifier.errors import Mendable
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from classifier.bundle import Bundle
     from classifier.pipeline import Classifier
     from classifier.tagging import Summary
     from classifier.training.fitting import Calibrated
@@ -32,6 +40,8 @@ ROOT = Path(__file__).resolve().parent
 MODELS = Path(os.environ.get("MOTIVES_MODELS", ROOT / "models"))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _QUOTED = 60  # characters shown of a value that was sent
+_EXTRAS = {"serve": "serve", "train": "train", "calibrate": "train", "evaluate": "train"}  # what a command needs to be installed
+_GRAPHS = {"onnx": "int8", "onnx-float": "float"}
 
 Model = Annotated[
     Path, typer.Option("--model", "-m", help="Folder of the model.", envvar="MOTIVES_MODEL", show_default="the one in models/DEFAULT")
@@ -39,7 +49,7 @@ Model = Annotated[
 Format = Annotated[str | None, typer.Option("--format", "-f", help="text, own, openai, anthropic or sharegpt; detected if left out.")]
 Threads = Annotated[int, typer.Option(help="Encoder threads.", min=1)]
 _DRIFT = "Most that int8 may move a probability; beyond it the float graph ships, at twice the time."
-Drift = Annotated[float, typer.Option(help=_DRIFT, min=0)]
+Drift = Annotated[float, typer.Option(help=_DRIFT, min=0, max=1)]
 Corpus = Annotated[Path, typer.Option(help="Labelled items: a .jsonl file or a folder of them.")]
 
 
@@ -51,8 +61,26 @@ class Split(StrEnum):
 
 
 def default_model() -> Path:
-    """The model that ships: the folder named in models/DEFAULT."""
-    return MODELS / (MODELS / "DEFAULT").read_text(encoding="utf-8").strip()
+    """The model that ships: the folder named in models/DEFAULT. Raises Mendable where there is no such file."""
+    named = MODELS / "DEFAULT"
+    if not named.is_file():
+        told = "MOTIVES_MODELS" in os.environ
+        remedy = "set MOTIVES_MODELS to a folder that has it, or unset it" if told else "restore it (git checkout models/DEFAULT)"
+        raise Mendable(f"{named}: no such file, so no model is the default: {remedy}, or name a model with --model")
+    return MODELS / named.read_text(encoding="utf-8").strip()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stated-motives {version('stated-motives')}")
+        typer.echo(f"default model: {default_model().name}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version and default model.")] = False,
+) -> None: ...
 
 
 @app.command(
@@ -100,6 +128,7 @@ def classify(
 Examples:
   motives tag chats.jsonl -o tags.jsonl
   motives tag export.json -o tags.jsonl --format sharegpt --threads 8
+  motives tag chats.jsonl -o tags.jsonl --fail-above 0.05 || echo "too much could not be read"
   jq -r 'select(.status == "failed") | "\\(.where): \\(.reason)"' tags.jsonl"""
 )
 def tag(
@@ -108,11 +137,16 @@ def tag(
     model: Model = Path(),
     format: Format = None,
     threads: Threads = 2,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    fail_above: Annotated[float, typer.Option(help="Share of failed and unscored records that is still no error.", min=0, max=1)] = 1.0,
 ) -> None:
     """Tag a whole archive into a file, one JSON line a transcript.
 
-    Lines come in the order of the archive. What could not be read or scored has its line too, with the reason; it does not change the exit
-    status. Interrupted? Run the same command again: it goes on where it stopped.
+    Lines come in the order of the archive. What could not be read or scored has its line too, with the reason. Interrupted? Run the same
+    command again: it goes on where it stopped. An output that is complete already is left alone.
+
+    Exit status 1 where no record could be read, or where a larger share than --fail-above could not be read or scored; 2 for a mistake in
+    the command; 130 after Ctrl-C.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -120,20 +154,26 @@ def tag(
 
     if not _file(archive).is_file():
         _stop(f"{archive}: can be read only once, and a run that goes on reads it again: save it as a file")
-    if output.exists() and not output.is_file():  # a folder; a device, which the finished file would replace
-        _stop(f"{output}: is no file: name the file to write")
-    total = tagging.count_records(archive, format)
-    classifier = _load(model)
+    _check_output(output)
+    summary = tagging.Summary()
+
+    def show(now: Summary) -> None:
+        nonlocal summary
+        summary = now
+        bar.update(task, completed=now.written, total=now.total)
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("Tagging", total=total)
-        try:
-            summary = tagging.tag(
-                classifier, archive, output, format=format, threads=threads, progress=lambda s: bar.update(task, completed=s.written)
-            )
-        except tagging.ResumeError as error:
-            _stop(str(error))
+    try:
+        classifier = _load(model)
+        with Progress(*columns, disable=not sys.stderr.isatty()) as bar:
+            task = bar.add_task("Tagging", total=None)
+            summary = tagging.tag(classifier, archive, output, format=format, threads=threads, overwrite=overwrite, progress=show)
+    except KeyboardInterrupt:
+        done = "before it began" if summary.total is None else f"after {summary.written} of {summary.total}"
+        _say(f"motives: interrupted {done}; run the same command again to go on")
+        raise typer.Exit(130) from None
     _print_summary(summary, output)
+    raise typer.Exit(_tag_status(summary, output, fail_above))
 
 
 @app.command(
@@ -144,6 +184,7 @@ Examples:
   curl -s localhost:8000/v1/classify -H 'content-type: application/json' -d '{"input": "I will comply."}'"""
 )
 def serve(
+    context: typer.Context,
     host: Annotated[str | None, typer.Option(envvar="MOTIVES_HOST", show_default="127.0.0.1", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(envvar="MOTIVES_PORT", show_default="8000", help="Port; 0 for a free one.")] = None,
     model: Model = Path(),
@@ -162,7 +203,10 @@ def serve(
         settings = Settings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
         wrong = error.errors()[0]
-        _stop(f"MOTIVES_{str(wrong['loc'][0]).upper()}: {wrong['msg']}", str(wrong["input"]))
+        name = str(wrong["loc"][0])
+        source = context.get_parameter_source(name)  # None for a setting without an option
+        said_by = f"--{name}" if source and source.name == "COMMANDLINE" else f"MOTIVES_{name.upper()}"
+        _stop(f"{said_by}: {wrong['msg']}", str(wrong["input"]))
     run(settings)
 
 
@@ -192,14 +236,22 @@ def train(
 def calibrate(
     model: Model = Path(),
     corpus: Corpus = ROOT / "annotations" / "corpus",
-    drift: Annotated[float | None, typer.Option(help=_DRIFT, show_default="that of its training")] = None,
+    drift: Annotated[float | None, typer.Option(help=_DRIFT, min=0, max=1, show_default="that of its training")] = None,
 ) -> None:
-    """Fit a model's probabilities and thresholds anew, in seconds, from the scores that training left. Needs the train extra."""
+    """Fit a model's probabilities and thresholds anew, in seconds, from the scores that training left. Needs the train extra.
+
+    Rewrites the calibration and the manifest in the model's folder, and says what changed.
+    """
+    from classifier.bundle import load as load_bundle
     from classifier.training.corpus import load
     from classifier.training.train import calibrate as run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    _print_training(_folder(model), *run(load(_existing(corpus)), _folder(model), drift))
+    folder = _folder(model)
+    before = load_bundle(folder)
+    calibrated, compared = run(load(_existing(corpus)), folder, drift)
+    _print_changes(before, calibrated, compared)
+    _print_training(folder, calibrated, compared)
 
 
 @app.command(
@@ -256,6 +308,18 @@ def _file(path: Path) -> Path:
     return _existing(path)
 
 
+def _check_output(output: Path) -> None:
+    """Refuse what is no file to keep: the finished output takes its name, and the file that stood there is gone."""
+    try:
+        is_stdout = str(output) == "-" or (output.exists() and os.path.samestat(output.stat(), os.fstat(1)))
+    except OSError:  # closed
+        is_stdout = False
+    if is_stdout:  # a file too, where it is redirected to one
+        _stop(f"{output}: is standard output, which takes the summary: name the file to write")
+    if output.exists() and not output.is_file():  # a folder; a device
+        _stop(f"{output}: is no file: name the file to write")
+
+
 def _stop(message: str, value: str | None = None) -> NoReturn:
     _say(f"motives: {message}", value)
     raise typer.Exit(2)
@@ -274,27 +338,55 @@ def _plain(text: str) -> str:
 
 def _print_results(results: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
+    console = Console()
     for result in results:
-        title = f"{_plain(result['id'])}: {result['status']} {result['unscored_reason'] or ''}"
-        table = Table("label", "probability", "decision", "evidence", title=Text(title), title_justify="left")
-        for name in ("goal_guarding", "alignment_faking"):
-            _add_row(table, name, result[name])
-        for group in ("labels", "other_reasons", "behaviours"):
-            for name, label in result[group].items():
-                if group == "labels" or (label and label["decision"] != "absent"):
-                    _add_row(table, name, label)
-        Console().print(table)
+        console.print(Text(_headline(result), "bold"))
+        if result["status"] != "unscored":
+            console.print(_table(result))
 
 
-def _add_row(table: Any, name: str, label: dict[str, Any] | None) -> None:
+def _headline(result: dict[str, Any]) -> str:
+    said = [f"{_plain(result['id'])}: {result['status']}"]
+    if result["status"] == "unscored":
+        return f"{said[0]} ({result['unscored_reason']})"
+    said.append(f"primary {result['primary']}" if result["primary"] else "no primary can be named")
+    if outcome := result["outcome"]:
+        likeliest = max(outcome, key=outcome.__getitem__)
+        said.append(f"outcome {likeliest} ({outcome[likeliest]:.2f})")
+    return ", ".join(said)
+
+
+def _table(result: dict[str, Any]) -> Table:
+    """Names, numbers and decisions are never cut or wrapped; evidence takes what width is left."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("label", "prob.", "decision"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("evidence", overflow="fold")
+    for name, label in _shown(result):
+        _add_row(table, name, label)
+    return table
+
+
+def _shown(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Derived labels and motives always; of the others what is present or, if it is uncertain, as likely as its threshold."""
+    yield from ((name, result[name]) for name in ("goal_guarding", "alignment_faking"))
+    yield from result["labels"].items()
+    for name, label in (result["other_reasons"] | result["behaviours"]).items():
+        if label and (label["decision"] == "present" or label["probability"] >= label["threshold"]):
+            yield name, label
+
+
+def _add_row(table: Table, name: str, label: dict[str, Any] | None) -> None:
     from rich.text import Text
 
     colours = {"present": "bold red", "abstain": "yellow", "absent": "dim"}
     if label is None:
-        table.add_row(name, "-", "not scored", "")
+        table.add_row(name, "-", "not trained", "")
         return
     evidence = label["evidence"][0]["text"] if label["evidence"] else ""
     table.add_row(name, f"{label['probability']:.2f}", Text(label["decision"], colours[label["decision"]]), Text(_plain(evidence)))
@@ -307,17 +399,45 @@ def _print_training(folder: Path, calibrated: Calibrated, compared: Parity) -> N
     typer.echo(f"Next: motives evaluate --model {folder}")
 
 
+def _print_changes(before: Bundle, calibrated: Calibrated, compared: Parity) -> None:
+    """What calibrating anew has changed of the model: the graph that ships, and the thresholds."""
+    was, now = (_GRAPHS.get(kind, kind) for kind in (before.manifest["encoder"], compared.encoder))
+    typer.echo(f"The {now} graph ships, as before" if was == now else f"The {now} graph ships now, in place of the {was} graph")
+    old, new = before.calibrations.labels, calibrated.calibrations.labels
+    moved = {name: abs(new[name].threshold - old[name].threshold) for name in old.keys() & new.keys()}
+    most = max(moved, key=moved.__getitem__, default=None)
+    typer.echo(f"Thresholds moved by {moved[most]:.3f} at most ({most})" if most and moved[most] else "No threshold moved")
+    for change, names in (("now calibrated", new.keys() - old.keys()), ("no longer calibrated", old.keys() - new.keys())):
+        if names:
+            typer.echo(f"{change}: {', '.join(sorted(names))}")
+
+
 def _print_summary(summary: Summary, output: Path) -> None:
-    counts = ", ".join(f"{n} {status}" for status, n in summary.statuses.most_common()) or "nothing new"
-    typer.echo(f"{output}: {summary.written} lines ({counts}{f', {summary.resumed} from before' if summary.resumed else ''})")
+    counts = ", ".join(f"{n} {status}" for status, n in summary.statuses.most_common())
+    if summary.untouched:
+        remedy = "delete it, name another or give --overwrite to tag anew"
+        typer.echo(f"nothing to do: {output} is complete, {summary.written} lines ({counts}); {remedy}")
+        return
+    typer.echo(f"{output}: {summary.written} lines ({counts}{f'; {summary.resumed} of them from before' if summary.resumed else ''})")
     for name, n in summary.present.most_common():
         typer.echo(f"  {name}: present in {n}")
 
 
+def _tag_status(summary: Summary, output: Path, fail_above: float) -> int:
+    """The command's exit status by what the output holds, whichever run wrote it."""
+    failed, lines = summary.statuses["failed"], summary.written
+    lost = failed + summary.statuses["unscored"]
+    if failed == lines:
+        _say(f"motives: no record could be read: the lines of {output} say why")
+    elif lost > fail_above * lines:
+        _say(f"motives: {lost} of {lines} records could not be read or scored, more than --fail-above {fail_above:g} allows")
+    else:
+        return 0
+    return 1
+
+
 def main() -> None:
     """Entry point of the console script. What the user can mend is said in one line; a traceback is a defect of ours."""
-    from classifier.errors import Mendable
-
     try:
         app()
     except Mendable as error:
@@ -325,7 +445,10 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if sys.modules.get((error.name or "").partition(".")[0]):  # a part of a package that is there: no missing extra
             raise
-        _say(f"motives: the package {error.name} is missing: install the extra that the command's --help names")
+        extra = _EXTRAS.get(sys.argv[1])
+        wanted = f"'.[{extra}]'" if extra else "."
+        install = f".venv/bin/pip install --constraint constraints.txt --editable {wanted}"
+        _say(f"motives: the package {error.name} is missing: run {install}")
     except OSError as error:
         _say(f"motives: {error.filename}: {error.strerror}" if error.filename else f"motives: {error}")
     sys.exit(2)

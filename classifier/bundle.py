@@ -39,6 +39,8 @@ ENCODER_FILES: Mapping[str, tuple[str, ...]] = {"onnx": _ONNX_FILES, "onnx-float
 FILES = ("labels.toml", "heads.safetensors", "lexicon.json", CALIBRATION)
 """What every manifest vouches for, beside the encoder's files. Model card and evaluation lie beside them and may change."""
 
+_REMEDY = "restore it from the repository (git checkout models/NAME) or train it again"
+
 _log = logging.getLogger(__name__)
 
 
@@ -139,7 +141,7 @@ def _reading(path: Path) -> Iterator[Path]:
     except BundleError:
         raise
     except (AttributeError, KeyError, OSError, RecursionError, SafetensorError, TypeError, ValueError) as error:
-        raise BundleError(f"{path}: not what it should hold ({type(error).__name__}: {error}); fetch the bundle again") from error
+        raise BundleError(f"{path}: not what it should hold ({type(error).__name__}: {error}); {_REMEDY}") from error
 
 
 def _require(condition: object, what: str) -> None:
@@ -164,7 +166,7 @@ def _verified(folder: Path) -> tuple[Mapping[str, Any], Path]:
         _require(isinstance(manifest["name"], str) and kind in ENCODERS, "no name, or an unknown encoder")
         _require(isinstance(listed, dict), "`files` must map names to digests")
         if differing := ", ".join(sorted(set(listed) ^ set(_needed(kind)))):
-            raise BundleError(f"{path}: lists other files than a model with the encoder {kind} has ({differing}); fetch the bundle again")
+            raise BundleError(f"{path}: lists other files than a model with the encoder {kind} has ({differing}); {_REMEDY}")
     places = {name: _matching(folder, name, digest) for name, digest in listed.items()}
     return manifest, places[CALIBRATION]
 
@@ -176,8 +178,8 @@ def _matching(folder: Path, name: str, digest: str) -> Path:
         if path.is_file() and _sha256(path) == digest:
             return path
     if not candidates[0].is_file():
-        raise BundleError(f"{candidates[0]}: listed in {MANIFEST} but missing; fetch the bundle again")
-    raise BundleError(f"{candidates[0]}: does not match its digest in {MANIFEST}; it was changed or damaged, fetch the bundle again")
+        raise BundleError(f"{candidates[0]}: listed in {MANIFEST} but missing; {_REMEDY}")
+    raise BundleError(f"{candidates[0]}: does not match its digest in {MANIFEST}; it was changed or damaged: {_REMEDY}")
 
 
 def _learnt(folder: Path) -> tuple[Heads, Lexicon, Mapping[str, Floats]]:
@@ -217,12 +219,12 @@ def _encoder(folder: Path, kind: str, golden: Mapping[str, Floats]) -> Encoder:
     if cosine >= GOLDEN_COSINE:
         return encoder
     if kind != "onnx":
-        raise BundleError(f"{folder}: the encoder no longer reproduces its golden states (cosine {cosine:.3f}); fetch the bundle again")
+        raise BundleError(f"{folder}: the encoder no longer reproduces its golden states (cosine {cosine:.3f}); {_REMEDY}")
     _log.warning("%s: int8 encoder is off on this processor (cosine %.3f); the slower float graph takes over", folder.name, cosine)
     fallback = ENCODERS["onnx-float"](folder)
     if (cosine := _worst_cosine(fallback, golden)) >= GOLDEN_COSINE:  # so asked, NaN is no yes
         return fallback
-    raise BundleError(f"{folder}: neither graph reproduces the golden states (cosine {cosine:.3f}); fetch the bundle again")
+    raise BundleError(f"{folder}: neither graph reproduces the golden states (cosine {cosine:.3f}); {_REMEDY}")
 
 
 def golden_states(encoder: Encoder, texts: Iterable[str]) -> dict[str, Floats]:

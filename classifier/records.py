@@ -44,13 +44,16 @@ class Segment:
     """A stretch of one received string that belongs to one channel.
 
     ``text`` is the stretch itself, ``start`` its first code point in the received string, ``block`` the index of the content block
-    that the string came from (None where the message holds a bare string).
+    that the string came from (None where the message holds a bare string). ``field`` is the string's path inside the message, or inside
+    the record where the message has no index: ``tool_calls[0].function.arguments``; empty where the record is itself the string. It ends
+    in ``:json`` where no string was received but a value, and the string is that value as ``fields.json_of`` writes it.
     """
 
     channel: Channel
     text: str
     start: int = 0
     block: int | None = None
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The sentence that carries a label, located in the received string."""
+    """The sentence that carries a label: ``[start, end)`` of the string that ``message`` and ``field`` name (see Segment)."""
 
     channel: Channel
     message: int | None
@@ -104,6 +107,7 @@ class Evidence:
     start: int
     end: int
     text: str
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,44 +6,54 @@ import fcntl
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from shutil import SameFileError
 from typing import IO, Any
 
+from classifier.errors import Mendable
 from classifier.formats import read
-from classifier.pipeline import Classifier
-from classifier.records import Decision
+from classifier.pipeline import Classifier, input_sha256
+from classifier.reading import DERIVED
+from classifier.records import Decision, Failure, Transcript
 from classifier.wire import decision_json, failure_json, model_json
 
 _SYNC_EVERY = 256
 _PART, _RUN = ".part", ".run.json"
 
 
-class ResumeError(ValueError):
-    """An output that another run is writing, or began with another archive, model or format; the message says what to do."""
+class ResumeError(Mendable):
+    """An output that another run is writing, began or finished with another archive, model or format; the message says what to do."""
 
 
 @dataclass(slots=True)
 class Summary:
-    """What a run has written: lines by status (scored, abstained, unscored, failed), motives found present, lines kept from before."""
+    """What an output holds so far, those lines included that an earlier run had written before it was interrupted.
+
+    ``statuses`` counts lines (scored, abstained, unscored, failed), ``present`` the motives, derived labels and behaviours that were found.
+    ``resumed`` is the number of lines from before, ``total`` that of the archive's records, None until they are counted. ``untouched``: the
+    output was complete before, and nothing was done.
+    """
 
     statuses: Counter[str] = field(default_factory=Counter)
     present: Counter[str] = field(default_factory=Counter)
     resumed: int = 0
+    total: int | None = None
+    untouched: bool = False
 
     @property
     def written(self) -> int:
-        """Lines written, those of an earlier run that was interrupted included."""
-        return self.resumed + self.statuses.total()
+        """Lines written."""
+        return self.statuses.total()
 
     def count(self, line: dict[str, Any]) -> None:
         """Add one line's result."""
         self.statuses[line["status"]] += 1
-        self.present.update(name for name, label in line.get("labels", {}).items() if label and label["decision"] == "present")
+        found = {name: line.get(name) for name in DERIVED} | line.get("labels", {}) | line.get("behaviours", {})
+        self.present.update(name for name, label in found.items() if label and label["decision"] == "present")
 
 
 def tag(
@@ -53,13 +63,16 @@ def tag(
     *,
     format: str | None = None,
     threads: int = 2,
+    overwrite: bool = False,
     progress: Callable[[Summary], None] = lambda summary: None,
 ) -> Summary:
     """Write one line for each record of ``archive`` to ``output``: its result, or why it could not be read.
 
     Lines go to ``<output>.part`` and only a complete file takes the name ``output``. A run that was killed goes on where it stopped, if
-    archive, model and format are still those of ``<output>.run.json``. Raises ResumeError where they are not or where another run is
-    writing, SameFileError where one of these files is the archive itself, OSError where disks fail.
+    archive, model and format are still those of ``<output>.run.json``. An ``output`` that holds these very results already is left alone,
+    any other is replaced only where ``overwrite`` says so. ``progress`` is called once before the first record and after each.
+    Raises ResumeError where archive, model or format are others or where another run is writing, SameFileError where one of these files is
+    the archive itself, OSError where disks fail.
     """
     output = output.resolve()  # through a link, not in its place
     part, run = (output.with_name(output.name + suffix) for suffix in (_PART, _RUN))
@@ -67,7 +80,14 @@ def tag(
         raise SameFileError(f"{archive} would be overwritten: name another output")
     model = {key: value for key, value in model_json(classifier.bundle).items() if key != "intended_use"}
     with _locked(run) as begun:
-        summary = Summary(resumed=_resume(part, begun, {**_identity(archive), "format": format, "model": model}))
+        if output.exists() and not overwrite:
+            summary = _finished(output, read(archive, format), model)
+            if not part.exists():
+                begun.truncate(0)  # of a run that was killed as the output took its name
+            return summary
+        summary = _resume(part, begun, {**_identity(archive), "format": format, "model": model})
+        summary.total = sum(1 for _ in read(archive, format))
+        progress(summary)
         records = islice(read(archive, format), summary.resumed, None)
         with part.open("a", encoding="utf-8") as file:
             for number, result in enumerate(classifier.classify(records, threads), start=1):
@@ -83,11 +103,6 @@ def tag(
     return summary
 
 
-def count_records(archive: Path, format: str | None = None) -> int:
-    """Records of an archive, readable or not: a progress bar's total."""
-    return sum(1 for _ in read(archive, format))
-
-
 @contextmanager
 def _locked(run: Path) -> Iterator[IO[str]]:
     """The run file, open and kept from every other run; the system lifts the lock of a run that was killed."""
@@ -99,7 +114,11 @@ def _locked(run: Path) -> Iterator[IO[str]]:
                 output = run.with_name(run.name.removesuffix(_RUN))
                 raise ResumeError(f"another run writes this output ({output}): wait for it, or name another output") from None
             if os.fstat(file.fileno()).st_nlink:  # else a run that ended meanwhile has removed it, and the next would make its own
-                yield file
+                try:
+                    yield file
+                finally:
+                    if not os.fstat(file.fileno()).st_size:  # nothing was begun
+                        run.unlink(missing_ok=True)
                 return
 
 
@@ -109,26 +128,65 @@ def _identity(archive: Path) -> dict[str, Any]:
     return {"archive": archive.name, "bytes": found.st_size, "modified_ns": found.st_mtime_ns}
 
 
-def _resume(part: Path, begun: IO[str], wanted: dict[str, Any]) -> int:
-    """Number of lines finished by an earlier run of the same kind; a line only half written is cut off."""
+def _finished(output: Path, records: Iterable[Transcript | Failure], model: dict[str, Any]) -> Summary:
+    """What a finished output holds. Raises ResumeError unless each of its lines is this model's on the record in the same place.
+
+    The lines themselves tell: they name the exact model and the hash of what was scored, wherever the output was moved meanwhile.
+    """
+    summary = Summary(untouched=True)
+    with output.open("rb") as file:
+        for record, raw in zip_longest(records, file):
+            line = None if raw is None else _whole(raw)
+            if record is None or line is None or not _is_of(line, record, model):
+                raise ResumeError(
+                    f"{output} exists and holds something else than the tags of this archive by this model: "
+                    "name another output, or give --overwrite to replace it"
+                )
+            summary.count(line)
+    summary.resumed = summary.total = summary.written
+    return summary
+
+
+def _is_of(line: dict[str, Any], record: Transcript | Failure, model: dict[str, Any]) -> bool:
+    """Whether a line says what the model says of the record. ``where`` may differ: it holds the archive's path as it was given."""
+    if isinstance(record, Failure):
+        return {**failure_json(record), "where": line.get("where")} == line
+    wanted = {"model": model, "id": record.id, "input_sha256": input_sha256(record)}
+    return wanted == {key: line.get(key) for key in wanted}
+
+
+def _resume(part: Path, begun: IO[str], wanted: dict[str, Any]) -> Summary:
+    """What an earlier run of the same kind has finished; a line only half written is cut off, with all behind it."""
+    summary = Summary()
     if not part.exists():
         begun.truncate(0)
         json.dump(wanted, begun)
         _sync(begun)
-        return 0
+        return summary
     if _said(begun) != wanted:
         raise ResumeError(
             f"{part} was begun with another archive, model or format, or the archive was changed since: "
             f"delete {part} and {Path(begun.name).name}, or name another output"
         )
-    lines = end = 0
+    end = 0
     with part.open("r+b") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
+        for raw in file:
+            if (line := _whole(raw)) is None:
                 break
-            lines, end = lines + 1, end + len(line)
+            summary.count(line)
+            end += len(raw)
         file.truncate(end)
-    return lines
+    summary.resumed = summary.written
+    return summary
+
+
+def _whole(raw: bytes) -> dict[str, Any] | None:
+    """One line of an output; None where it is cut short, or no such line at all."""
+    try:
+        line = json.loads(raw) if raw.endswith(b"\n") else None
+    except (RecursionError, ValueError):
+        return None
+    return line if isinstance(line, dict) and "status" in line else None
 
 
 def _said(begun: IO[str]) -> object:

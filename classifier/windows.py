@@ -146,6 +146,6 @@ def _units(message: Message, segment: Segment, pieces: Sequence[_Piece], first: 
     for i, (_, start, end) in enumerate(pieces):
         text = segment.text[start : min(end, start + MAX_EVIDENCE)]
         begin = segment.start + start
-        evidence = Evidence(segment.channel, message.index, segment.block, begin, begin + len(text), text)
+        evidence = Evidence(segment.channel, message.index, segment.block, begin, begin + len(text), text, segment.field)
         yield Unit(first + i, first + i - 1 if i else None, evidence, context)
         context = text

@@ -66,7 +66,7 @@ def _label(label: LabelDecision | None) -> dict[str, Any] | None:
     return {
         "score": round(label.score, 6),
         "probability": round(label.probability, 6),
-        "threshold": label.threshold,
+        "threshold": round(label.threshold, 6),
         "decision": label.decision,
         "link": label.link,
         "evidence": [asdict(evidence) for evidence in label.evidence],

@@ -20,7 +20,7 @@ from classifier.errors import Mendable
 from classifier.evaluation.evaluate import OPENINGS
 from classifier.training.out_of_fold import OUT_OF_FOLD, OutOfFold, corpus_sha256
 from tests.classifier.conftest import tiny_bundle
-from tests.classifier.labelled import corpus, line, tiny_examples
+from tests.classifier.labelled import corpus, gold, line, tiny_examples
 
 pytestmark = pytest.mark.train
 
@@ -64,6 +64,7 @@ def evaluate(trained: Path, tmp_path: Path) -> Evaluate:
 def test_it_writes_the_report_and_prints_the_headline(evaluate: Evaluate, tmp_path: Path) -> None:
     result = evaluate()
     assert result.exit_code == 0, result.output
+    assert "Loading weights" not in result.output  # a library's progress bar
     written = tmp_path / "copy" / "tiny"
     assert {"evaluation.json", "README.md", "reliability.svg", "precision_recall.svg"} <= {path.name for path in written.iterdir()}
     found = json.loads((written / "evaluation.json").read_text(encoding="utf-8"))
@@ -101,6 +102,8 @@ def cut_otherwise(folder: Path) -> None:
     [
         (lambda folder: (folder / "tiny" / OUT_OF_FOLD).unlink(), "no such file"),
         (lambda folder: (folder / "corpus" / "items.jsonl").write_text("".join(map(line, corpus()[1:]))), "103 of its 104"),
+        (lambda folder: (folder / "corpus" / "items.jsonl").unlink(), "holds no labelled items of this model, which learnt from 104"),
+        (lambda folder: (folder / "corpus" / "items.jsonl").write_text(line(gold(scenario="s1"))), "holds no labelled items of this model"),
         (cut_otherwise, "cut in another way"),
     ],
 )

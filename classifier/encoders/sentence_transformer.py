@@ -99,8 +99,10 @@ class TorchEncoder:
     def load(cls, base: str) -> TorchEncoder:
         """From a name or folder that ``find`` knows."""
         from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
 
         folder = find(base)
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # of reading the weights, a second; that of a download is past
         model: Any = SentenceTransformer(str(folder), device="cpu")[0].auto_model
         return cls(model.eval(), Tokenizer.from_file(str(folder / "tokenizer.json")))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from json import JSONDecoder
 from os import PathLike
 from pathlib import Path
 from typing import IO
@@ -17,6 +16,7 @@ from classifier.formats import anthropic_messages, openai_chat, own, sharegpt, t
 from classifier.formats.chat import conflict, holds_turns, marks
 from classifier.formats.fields import FormatError, kind, record_id
 from classifier.formats.files import Record, records
+from classifier.formats.hidden import refuse_json
 from classifier.records import Failure, Transcript
 
 __all__ = ["READERS", "FormatError", "Reader", "detect", "holds_turns", "parse_record", "read"]
@@ -52,11 +52,11 @@ def parse_record(value: object, *, id: str, format: str | None = None) -> Transc
 
 
 def detect(value: object) -> str:
-    """Name the one format that claims the value. Raises FormatError where none does, or several do."""
+    """Name the one format that claims the value. Raises FormatError where none does, several do, or it is JSON kept as text."""
     if own.claims(value):  # our own keys settle it: the messages inside may be of either style
         return "own"
-    if isinstance(value, str) and _hides_record(value):
-        raise FormatError("record", "is JSON kept as text: pass the JSON itself, or name it text with --format ('format')")
+    if isinstance(value, str):
+        refuse_json(value, _is_record)
     claimed = [reader.name for reader in READERS.values() if reader.claims(value)]
     if len(claimed) == 1:
         return claimed[0]
@@ -103,15 +103,8 @@ def _reader(name: str) -> Reader:
     return READERS[name]
 
 
-def _hides_record(text: str) -> bool:
-    """Whether the text starts with a record written as JSON: read as a trace, its prompts would pass for reasoning."""
-    written = text.lstrip()
-    if not written.startswith(("{", "[")):
-        return False
-    try:
-        value, _ = JSONDecoder().raw_decode(written)
-    except (ValueError, RecursionError):
-        return False
+def _is_record(value: object) -> bool:
+    """Whether decoded JSON is a record that a reader claims, or a list of them."""
     first = value[0] if isinstance(value, list) and value else value
     return isinstance(first, dict) and any(reader.claims(value) or reader.claims(first) for reader in READERS.values())
 

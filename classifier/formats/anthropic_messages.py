@@ -1,15 +1,31 @@
 """Anthropic Messages: requests with their ``system``, bare message lists, and single response messages.
 
-A tool use makes two segments, its name and its input written as compact JSON; the offsets of the latter index that JSON, not the
-received file. A tool result that holds several text blocks makes one segment each, all with the outer block's index.
+A tool use makes two segments, its name and its input written as compact JSON; the offsets of the latter index that JSON, as the
+``:json`` at the end of its field says. A tool result that holds several text blocks makes one segment each, all with the outer block's
+index.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from classifier.formats.chat import ANTHROPIC, TOOL_RESULTS, TOOL_USES, is_chat, marks, refuse_foreign
-from classifier.formats.fields import FormatError, Notes, at, choice_of, json_of, kind, object_of, spoken, text_of, transcript, turns, whole
+from classifier.formats.fields import (
+    FormatError,
+    Notes,
+    at,
+    choice_of,
+    kind,
+    object_of,
+    spoken,
+    text_of,
+    transcript,
+    turn,
+    turns,
+    whole,
+    written,
+)
 from classifier.records import Channel, Message, Segment, Transcript
 
 _CHANNELS: dict[str, Channel] = {"user": "prompt", "assistant": "answer", "system": "prompt"}
@@ -40,7 +56,7 @@ def message(value: object, where: str, index: int | None, notes: Notes) -> Messa
     record = object_of(value, where)
     role = choice_of(record, "role", _CHANNELS, where)
     notes.lose_unknown(record, _MESSAGE_KEYS)
-    return Message(role, _content(record.get("content"), at(where, "content"), _CHANNELS[role], notes), index)
+    return turn(role, _content(record.get("content"), at(where, "content"), _CHANNELS[role], notes), where, index)
 
 
 def _system(record: dict[str, Any], notes: Notes) -> tuple[Message, ...]:
@@ -89,7 +105,7 @@ def _tool_use(block: dict[str, Any], where: str, index: int) -> tuple[Segment, .
     name = whole("tool_call", block.get("name"), at(where, "name"), index)
     if block.get("input") is None:
         return name
-    return (*name, Segment("tool_call", json_of(block["input"], at(where, "input")), 0, index))
+    return (*name, *written("tool_call", block["input"], at(where, "input"), index))
 
 
 def _tool_result(value: object, where: str, index: int, notes: Notes) -> tuple[Segment, ...]:
@@ -98,4 +114,4 @@ def _tool_result(value: object, where: str, index: int, notes: Notes) -> tuple[S
     if isinstance(value, str):
         return whole("tool_result", value, where, index)
     inner = _content(value, where, "tool_result", notes)
-    return tuple(Segment("tool_result", segment.text, segment.start, index) for segment in inner)
+    return tuple(replace(segment, channel="tool_result", block=index) for segment in inner)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from classifier.errors import Mendable
@@ -17,6 +17,10 @@ from classifier.records import Channel, Message, Presence, Segment, Transcript
 NOTHING: tuple[Any, ...] = (None, "", [], {})
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number", type(None): "null"}
 _NAME_LIMIT = 80
+REFORMAT = "name another format with --format ('format'), or leave that out to have it detected"
+_WRITE_ONE = "write one"
+WRITTEN = ":json"
+"""Ends the path of a value that was received as no string, and that its reader wrote as JSON (docs/wire.md)."""
 
 
 class FormatError(Mendable):
@@ -72,25 +76,26 @@ def kind(value: object) -> str:
 def text_of(value: object, where: str) -> str:
     """Return the string at ``where``. Raises FormatError where it is no string, or one that UTF-8 cannot carry."""
     if not isinstance(value, str):
-        raise FormatError(where, f"expected a string, found {kind(value)}: write the text as one JSON string")
+        raise FormatError(where or "record", f"expected a string, found {kind(value)}: write the text as one JSON string")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise FormatError(where, f"holds a lone surrogate at character {error.start}: repair the escape or replace it by U+FFFD") from None
+        reason = f"holds a lone surrogate at character {error.start}: repair the escape or replace it by U+FFFD"
+        raise FormatError(where or "record", reason) from None
     return value
 
 
-def object_of(value: object, where: str) -> dict[str, Any]:
-    """Return the object at ``where``. Raises FormatError where it is something else."""
+def object_of(value: object, where: str, remedy: str = f"{_WRITE_ONE}, or {REFORMAT}") -> dict[str, Any]:
+    """Return the object at ``where``. Raises FormatError, which ends in ``remedy``, where it is something else."""
     if not isinstance(value, dict):
-        raise FormatError(where or "record", f"expected an object, found {kind(value)}")
+        raise FormatError(where or "record", f"expected an object, found {kind(value)}: {remedy}")
     return value
 
 
 def list_of(value: object, where: str) -> list[Any]:
     """Return the list at ``where``. Raises FormatError where it is something else."""
     if not isinstance(value, list):
-        raise FormatError(where or "record", f"expected a list, found {kind(value)}")
+        raise FormatError(where or "record", f"expected a list, found {kind(value)}: {_WRITE_ONE}, or {REFORMAT}")
     return value
 
 
@@ -128,22 +133,33 @@ def turns(value: object, key: str) -> tuple[dict[str, Any], str, list[Any]]:
     if isinstance(value, list):
         record, where, messages = {}, "", value
     else:
-        record, where = object_of(value, "record"), key
+        record, where = object_of(value, "record", REFORMAT), key
         messages = list_of(record.get(key), key)
     if not messages:
-        raise FormatError(where or "record", "holds no message")
+        raise FormatError(where or "record", f"holds no message: write at least one, or {REFORMAT}")
     return record, where, messages
 
 
 def whole(channel: Channel, value: object, where: str, block: int | None = None) -> tuple[Segment, ...]:
     """Make the string at ``where`` one segment; none where it is blank. Raises FormatError as ``text_of``."""
     text = text_of(value, where)
-    return () if not text or text.isspace() else (Segment(channel, text, 0, block),)
+    return () if not text or text.isspace() else (Segment(channel, text, 0, block, where),)
 
 
 def spoken(channel: Channel, value: object, where: str, block: int | None = None) -> tuple[Segment, ...]:
     """Do as ``whole``, but split an answer by its inline reasoning markup."""
-    return split(text_of(value, where), block) if channel == "answer" else whole(channel, value, where, block)
+    return split(text_of(value, where), block, where) if channel == "answer" else whole(channel, value, where, block)
+
+
+def written(channel: Channel, value: object, where: str, block: int | None = None) -> tuple[Segment, ...]:
+    """Write the value at ``where``, which is no string, as JSON and make that one segment. Raises FormatError as ``json_of``."""
+    return (Segment(channel, json_of(value, where), 0, block, where + WRITTEN),)
+
+
+def turn(role: str, segments: Iterable[Segment], where: str, index: int | None) -> Message:
+    """Make the message that stands at ``where``, the ``index``-th of its list: its segments' fields become paths inside it."""
+    inside = len(where) + 1 if where else 0
+    return Message(role, tuple(replace(segment, field=segment.field[inside:]) for segment in segments), index)
 
 
 def record_id(record: Mapping[str, Any], default: str) -> str:
@@ -169,7 +185,7 @@ def transcript(record: Mapping[str, Any], default_id: str, messages: Iterable[Me
 
 def _metadata(record: Mapping[str, Any]) -> dict[str, Any]:
     metadata = record.get("metadata")
-    return {} if metadata is None else object_of(metadata, "metadata")
+    return {} if metadata is None else object_of(metadata, "metadata", f"{_WRITE_ONE}, or leave it out")
 
 
 def _presence(messages: Iterable[Message], metadata: Mapping[str, Any], notes: Notes) -> Presence:

@@ -1,6 +1,7 @@
 """From a file to decoded records: JSON lines (streamed), one JSON document, or plain text.
 
-The extension decides; where it says nothing, the first byte does, and what then does not parse is a Failure, never a guess.
+The extension decides; where it says nothing, the first byte does, and what then does not parse is a Failure, never a guess. Text that
+holds lines of JSON is refused where its format is detected (``hidden``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ LINE_LIMIT = 64 * 2**20  # bytes
 _SKIP = 2**20  # bytes read at once while an over-long line is passed over
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
+_CUT = {word[:length] for word in ("true", "false", "null") for length in range(1, len(word))} | {"-"}  # the starts of a value
 
 _LINES = (".jsonl", ".ndjson")
 _TEXT = (".txt", ".md")
@@ -168,7 +170,7 @@ def _stripped(data: bytes) -> bytes:
 
 def _decoded(data: bytes, id: str, where: str) -> Record | Failure:
     try:
-        return Record(id, where, json.loads(data.removeprefix(_BOM).decode("utf-8")))
+        return Record(id, where, json.loads(data.removeprefix(_BOM).rstrip(_BLANK).decode("utf-8")))
     except UnicodeDecodeError as error:
         return Failure(id, where, _not_utf8(error))
     except RecursionError:
@@ -182,7 +184,16 @@ def _decoded(data: bytes, id: str, where: str) -> Record | Failure:
 def _place(error: json.JSONDecodeError) -> str:
     """What is wrong and where: of JSON lines the column alone, for ``where`` has the line."""
     line = f"line {error.lineno}, " if "\n" in error.doc.strip() else ""
-    return f"{error.msg.removesuffix(' at')} at {line}column {error.colno}"
+    return f"{_wrong(error)} at {line}column {error.colno}"
+
+
+def _wrong(error: json.JSONDecodeError) -> str:
+    """What is wrong; of JSON that was cut short, Python would name what it expected next."""
+    if error.msg.startswith("Unterminated string"):
+        return "ends in the middle of a string that starts"
+    if error.pos == len(error.doc) or (error.msg == "Expecting value" and error.doc[error.pos : error.pos + 6] in _CUT):
+        return "ends in the middle of a value"
+    return error.msg.removesuffix(" at")
 
 
 def _not_utf8(error: UnicodeDecodeError) -> str:

@@ -22,7 +22,7 @@ def read_labelled(path: Path) -> Iterator[GoldLabel]:
             if isinstance(record, Failure):
                 raise FormatError(record.where, record.reason, record.value)
             try:
-                yield _item(object_of(record.value, "record"))
+                yield _item(object_of(record.value, "record", "write one, as docs/guides/writing-a-corpus.md describes"))
             except FormatError as error:
                 raise FormatError(f"{record.where}: {error.where}", error.reason, error.value) from error
             except KeyError as missing:  # the key is ours

@@ -16,13 +16,13 @@ from classifier.records import Segment
 _TAG = re.compile(r"<(/?)(think(?:ing)?|scratchpad(?:_reasoning)?|reasoning)>", re.IGNORECASE | re.ASCII)
 
 
-def split(received: str, block: int | None = None) -> tuple[Segment, ...]:
+def split(received: str, block: int | None = None, field: str = "") -> tuple[Segment, ...]:
     """Reasoning and answer of one received string, in order, tags and blank stretches left out. Linear in its length.
 
     ``received[s.start : s.start + len(s.text)] == s.text`` for every segment ``s``.
     """
     return tuple(
-        Segment("reasoning" if inside else "answer", text, start, block)
+        Segment("reasoning" if inside else "answer", text, start, block, field)
         for start, end, inside in _stretches(received)
         if (text := received[start:end]) and not text.isspace()
     )

@@ -1,7 +1,8 @@
 """OpenAI chat: request messages, chat completions, and the output items of the Responses API.
 
 Fields beside the content (``reasoning_content``, ``reasoning``, ``refusal``, tool calls) make segments whose offsets index that
-field and whose block is None. A tool call makes two segments, its name and its arguments.
+field and whose block is None. A tool call makes two segments, its name and its arguments; arguments that were decoded already are
+written as compact JSON, as the ``:json`` at the end of their field says.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ from typing import Any
 
 from classifier.formats.chat import OPENAI, is_chat, marks, refuse_foreign
 from classifier.formats.fields import (
+    REFORMAT,
     FormatError,
     Notes,
     at,
     choice_of,
-    json_of,
     kind,
     list_of,
     object_of,
     spoken,
     text_of,
     transcript,
+    turn,
     whole,
+    written,
 )
 from classifier.records import Channel, Message, Segment, Transcript
 
@@ -83,11 +86,11 @@ def message(value: object, where: str, index: int | None, notes: Notes) -> Messa
     notes.lose_unknown(record, _MESSAGE_KEYS)
     content = record.get("content")
     if role != "assistant":
-        return Message(role, _content(content, at(where, "content"), _CHANNELS[role], notes), index)
+        return turn(role, _content(content, at(where, "content"), _CHANNELS[role], notes), where, index)
     if content is None and ("content" in record or any(record.get(key) for key in _BESIDE_CONTENT)):
         content = ""
     said = _content(content, at(where, "content"), "answer", notes)
-    return Message(role, (*_thoughts(record, where), *said, *_refusal(record, where), *_calls(record, where, notes)), index)
+    return turn(role, (*_thoughts(record, where), *said, *_refusal(record, where), *_calls(record, where, notes)), where, index)
 
 
 def _items(value: object, notes: Notes) -> Iterator[tuple[Any, str, _Read]]:
@@ -95,7 +98,7 @@ def _items(value: object, notes: Notes) -> Iterator[tuple[Any, str, _Read]]:
     if isinstance(value, list):
         yield from ((item, f"[{index}]", message) for index, item in enumerate(value))
         return
-    record = object_of(value, "record")
+    record = object_of(value, "record", REFORMAT)
     for index, item in enumerate(_listed(record, "messages", "")):
         yield item, f"messages[{index}]", message
     choices = _listed(record, "choices", "")
@@ -118,11 +121,11 @@ def _output_item(value: object, where: str, index: int | None, notes: Notes) -> 
     if name == "message":
         return message(item, where, index, notes)
     if name == "reasoning":
-        return Message("assistant", _reasoning_item(item, where, None, notes), index)
+        return turn("assistant", _reasoning_item(item, where, None, notes), where, index)
     if name == "function_call":
-        return Message("assistant", _call(item, where), index)
+        return turn("assistant", _call(item, where), where, index)
     if name == "function_call_output":
-        return Message("tool", _content(item.get("output"), at(where, "output"), "tool_result", notes), index)
+        return turn("tool", _content(item.get("output"), at(where, "output"), "tool_result", notes), where, index)
     notes.lose(name)
     return Message("assistant", (), index)
 
@@ -192,9 +195,8 @@ def _calls(record: dict[str, Any], where: str, notes: Notes) -> Iterator[Segment
 
 
 def _call(call: dict[str, Any], where: str) -> tuple[Segment, ...]:
-    """Name and arguments. Arguments that were decoded already are written as compact JSON, which the offsets then index."""
-    arguments = call.get("arguments")
-    if isinstance(arguments, dict):
-        arguments = json_of(arguments, at(where, "arguments"))
-    written = () if arguments is None else whole("tool_call", arguments, at(where, "arguments"))
-    return (*whole("tool_call", call.get("name"), at(where, "name")), *written)
+    """Name and arguments."""
+    name, arguments = whole("tool_call", call.get("name"), at(where, "name")), call.get("arguments")
+    if arguments is None:
+        return name
+    return (*name, *(written if isinstance(arguments, dict) else whole)("tool_call", arguments, at(where, "arguments")))

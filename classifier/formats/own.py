@@ -6,7 +6,7 @@ from typing import Any
 
 from classifier.formats import anthropic_messages, openai_chat
 from classifier.formats.chat import ANTHROPIC, conflict, message_marks, record_marks
-from classifier.formats.fields import FormatError, Notes, object_of, spoken, transcript, turns, whole
+from classifier.formats.fields import REFORMAT, FormatError, Notes, object_of, spoken, transcript, turns, whole
 from classifier.records import Message, Segment, Transcript
 
 _FLAT = ("system_prompt", "user", "reasoning", "answer")
@@ -40,7 +40,7 @@ def claims(value: object) -> bool:
 
 def parse(value: object, id: str) -> Transcript:
     """Read one record; a labelled item's own keys are known, any other key is lossy. Raises FormatError with the path."""
-    record = object_of(value, "record")
+    record = object_of(value, "record", REFORMAT)
     notes = Notes()
     notes.lose_unknown(record, _KEYS)
     messages = _flat(record) if record.get("messages") is None else _listed(record, notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from classifier.formats.fields import Notes, at, choice_of, object_of, spoken, starts_with, transcript, turns, whole
+from classifier.formats.fields import Notes, at, choice_of, object_of, spoken, starts_with, transcript, turn, turns, whole
 from classifier.records import Channel, Message, Transcript
 
 # What the archives write under "from" -> role and channel.
@@ -43,4 +43,4 @@ def _message(value: object, where: str, index: int, notes: Notes) -> Message:
     record = object_of(value, where)
     role, channel = _SPEAKERS[choice_of(record, "from", _SPEAKERS, where)]
     notes.lose_unknown(record, _MESSAGE_KEYS)
-    return Message(role, spoken(channel, record.get("value"), at(where, "value")), index)
+    return turn(role, spoken(channel, record.get("value"), at(where, "value")), where, index)

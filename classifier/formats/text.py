@@ -14,9 +14,9 @@ def claims(value: object) -> bool:
 
 def parse(value: object, id: str) -> Transcript:
     """One assistant message. Text without any mark is reasoning (``assumed``). Raises FormatError where the value is no usable string."""
-    text = text_of(value, "record")
+    text = text_of(value, "")  # the record is itself the string
     marked = has_marks(text)
-    segments = split(text) if marked else whole("reasoning", text, "record")
+    segments = split(text) if marked else whole("reasoning", text, "")
     found: Presence = "present" if marked else "assumed"
     reasoning = found if any(segment.channel == "reasoning" for segment in segments) else "absent"
     return Transcript(id, (Message("assistant", segments),), reasoning)

@@ -76,6 +76,11 @@ class OutOfFold:
         """
         by_id = {gold.transcript.id: gold for gold in golds}
         chosen = [by_id[id] for id in self.ids if id in by_id]
+        if self.ids and not chosen:
+            raise BundleError(
+                f"the corpus holds no labelled items of this model, which learnt from {len(self.ids)}: "
+                f"give the corpus that it was trained on with --corpus, or {_REMEDY}"
+            )
         if corpus_sha256(chosen) != self.corpus_sha256:
             raise BundleError(
                 f"the labelled items changed since the model learnt from them ({len(chosen)} of its {len(self.ids)} are still there, "

@@ -16,7 +16,7 @@ def test_system_stands_before_the_messages(system: object) -> None:
     assert detect(record) == "anthropic"
     first, second = parse_record(record, id="x").messages
     assert (first.role, first.index, first.segments[0].text) == ("system", None, "s")
-    assert second == Message("user", (Segment("prompt", "q"),), 0)
+    assert second == Message("user", (Segment("prompt", "q", field="content"),), 0)
 
 
 def test_a_single_response() -> None:
@@ -33,19 +33,26 @@ def test_a_single_response() -> None:
     assert detect(record) == "anthropic"
     transcript = parse_record(record, id="x")
     assert (transcript.id, transcript.lossy, transcript.reasoning) == ("msg_1", (), "present")
-    assert transcript.messages == (Message("assistant", (Segment("reasoning", "r", 0, 0), Segment("answer", "a", 0, 1))),)
+    thought, said = Segment("reasoning", "r", 0, 0, "content[0].thinking"), Segment("answer", "a", 0, 1, "content[1].text")
+    assert transcript.messages == (Message("assistant", (thought, said)),)
 
 
 def test_assistant_text_is_split_and_user_text_is_not() -> None:
     (_, message) = answered({"type": "text", "text": "<SCRATCHPAD_REASONING>r</SCRATCHPAD_REASONING>a"}).messages
-    assert message.segments == (Segment("reasoning", "r", 22, 0), Segment("answer", "a", 46, 0))
+    assert message.segments == (
+        Segment("reasoning", "r", 22, 0, "content[0].text"),
+        Segment("answer", "a", 46, 0, "content[0].text"),
+    )
     asked = parse_record([{"role": "user", "content": [{"type": "text", "text": "<think>r"}]}], id="x", format="anthropic")
-    assert asked.messages[0].segments == (Segment("prompt", "<think>r", 0, 0),)
+    assert asked.messages[0].segments == (Segment("prompt", "<think>r", 0, 0, "content[0].text"),)
 
 
 def test_tools() -> None:
     use = {"type": "tool_use", "id": "1", "name": "f", "input": {"a": [1, "é"]}}
-    assert answered(use).messages[1].segments == (Segment("tool_call", "f", 0, 0), Segment("tool_call", '{"a":[1,"é"]}', 0, 0))
+    assert answered(use).messages[1].segments == (
+        Segment("tool_call", "f", 0, 0, "content[0].name"),
+        Segment("tool_call", '{"a":[1,"é"]}', 0, 0, "content[0].input:json"),
+    )
     blocks = [
         {"type": "tool_result", "tool_use_id": "1", "content": "t"},
         {

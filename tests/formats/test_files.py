@@ -136,6 +136,30 @@ def test_places_in_a_line_and_in_a_document(tmp_path: Path) -> None:
     assert "at line 2, column 1)" in failure(write(tmp_path / "a.json", '{"answer": 5,\n}')).reason
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"broken": \n', "(ends in the middle of a value at column 11)"),
+        ('{"broken": \r\n\r\n', "(ends in the middle of a value at column 11)"),
+        ('{"broken"', "(ends in the middle of a value at column 10)"),
+        ('{"broken": 1,\n', "(ends in the middle of a value at column 14)"),
+        ('{"broken": [{"é": "🙂"}', "(ends in the middle of a value at column 23)"),
+        ('{"broken": fals\n', "(ends in the middle of a value at column 12)"),
+        ('{"broken": -', "(ends in the middle of a value at column 12)"),
+        ('{"broken": "tr\n', "(ends in the middle of a string that starts at column 12)"),
+        ('{"broken": tru}', "(Expecting value at column 12)"),
+        ('{"broken": 1} t', "(Extra data at column 15)"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.log"])
+def test_what_was_cut_short_says_so(tmp_path: Path, name: str, content: str, said: str) -> None:
+    assert said in failure(write(tmp_path / name, content)).reason
+
+
+def test_a_document_cut_short_names_its_last_line(tmp_path: Path) -> None:
+    assert "a value at line 2, column 8)" in failure(write(tmp_path / "a.json", '{\n "a": 1\n\n')).reason
+
+
 def test_a_bad_item_names_its_place(tmp_path: Path) -> None:
     _, bad = read(write(tmp_path / "a.json", json.dumps([RECORD, {"answer": 5}])))
     assert isinstance(bad, Failure)
@@ -173,7 +197,53 @@ def test_a_text_extension_means_text(tmp_path: Path, name: str) -> None:
 
 def test_a_named_format_that_does_not_fit_is_a_failure(tmp_path: Path) -> None:
     assert failure(write(tmp_path / "a.json", LINE), "sharegpt").where.endswith("a.json: conversations")
-    assert failure(write(tmp_path / "a.log", "plain"), "openai").reason == "expected an object, found a string"
+    found = failure(write(tmp_path / "a.log", "plain"), "openai").reason
+    assert (
+        found == "expected an object, found a string: name another format with --format ('format'), or leave that out to have it detected"
+    )
+
+
+HEADS = [b"# exported today\n", b'"a note"\n', b"null\n", b"\xef\xbb\xbf" * 2 + b"\n", b"\0\n", b"I comply.\n\n"]
+UNKNOWN = b'{"prompt": "p", "completion": "c"}'  # of no format that is known
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(
+    "line", [LINE, UNKNOWN, b"[" + UNKNOWN + b"]", b'[{"role": "user", "content": "q"}]', b"[" + LINE + b"]", b"\x1e" + LINE]
+)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_json_lines_after_something_else_are_no_text(tmp_path: Path, head: bytes, line: bytes, end: bytes) -> None:
+    content = (head + b"\n".join([line] * 3)).replace(b"\n", end)
+    for source in (
+        write(tmp_path / "a.txt", content),
+        write(tmp_path / "a", content),
+        write(tmp_path / "a.log", content),
+        BytesIO(content),
+    ):
+        (refused,) = read(source)
+        assert isinstance(refused, Failure)
+        assert ": line " in refused.where
+        assert "save it as .jsonl" in refused.reason
+        assert "--format text" in refused.reason
+    assert ids(tmp_path / "a.txt", "text") == ["a.txt"]
+
+
+def test_the_line_is_named(tmp_path: Path) -> None:
+    told = failure(write(tmp_path / "a.txt", b"\xef\xbb\xbf# note\r\n\r\nprose\r\n" + LINE))
+    assert (told.where, told.reason.split(":")[0]) == (f"{tmp_path / 'a.txt'}: line 4 of the text", "is a record by itself")
+    told = failure(write(tmp_path / "a.txt", b'# note\n{"a": 1}\nprose\n\n  {"b": {}} \n'))
+    assert (told.where, told.reason.split(":")[0]) == (
+        f"{tmp_path / 'a.txt'}: line 2 of the text",
+        "is a JSON object by itself, as many lines are",
+    )
+
+
+def test_strings_through_a_pipe_are_not_one_text(tmp_path: Path) -> None:
+    content = b"\n".join([b'"I comply."'] * 300)
+    (refused,) = read(BytesIO(content))
+    assert isinstance(refused, Failure)
+    assert refused.reason.startswith("each of its lines is a JSON string by itself: ")
+    assert len(ids(write(tmp_path / "a.jsonl", content))) == 300
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.txt", "a.log"])

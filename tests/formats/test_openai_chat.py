@@ -26,18 +26,21 @@ def test_roles_and_indices() -> None:
 
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
 def test_reasoning_fields(key: str) -> None:
-    assert assistant(content="a", **{key: "r"}).segments == (Segment("reasoning", "r"), Segment("answer", "a"))
+    assert assistant(content="a", **{key: "r"}).segments == (Segment("reasoning", "r", field=key), Segment("answer", "a", field="content"))
 
 
 def test_the_same_reasoning_under_both_names_is_heard_once() -> None:
-    assert assistant(content="a", reasoning="r", reasoning_content="r").segments == (Segment("reasoning", "r"), Segment("answer", "a"))
+    heard = assistant(content="a", reasoning="r", reasoning_content="r").segments
+    assert [(segment.text, segment.field) for segment in heard] == [("r", "reasoning_content"), ("a", "content")]
     assert [segment.text for segment in assistant(content="", reasoning="r", reasoning_content="q").segments] == ["q", "r"]
 
 
 def test_inline_markup_in_strings_and_parts() -> None:
-    assert assistant(content="<think>r</think>a").segments == (Segment("reasoning", "r", 7), Segment("answer", "a", 16))
+    said = (Segment("reasoning", "r", 7, field="content"), Segment("answer", "a", 16, field="content"))
+    assert assistant(content="<think>r</think>a").segments == said
     parts = [{"type": "text", "text": "r</think>a"}]
-    assert assistant(content=parts).segments == (Segment("reasoning", "r", 0, 0), Segment("answer", "a", 9, 0))
+    said = (Segment("reasoning", "r", 0, 0, "content[0].text"), Segment("answer", "a", 9, 0, "content[0].text"))
+    assert assistant(content=parts).segments == said
 
 
 def test_tool_calls_make_name_and_arguments() -> None:
@@ -52,8 +55,8 @@ def test_tool_calls_make_name_and_arguments() -> None:
 
 
 def test_refusals_are_answers() -> None:
-    assert assistant(content=None, refusal="no").segments == (Segment("answer", "no"),)
-    assert assistant(content=[{"type": "refusal", "refusal": "no"}]).segments == (Segment("answer", "no", 0, 0),)
+    assert assistant(content=None, refusal="no").segments == (Segment("answer", "no", field="refusal"),)
+    assert assistant(content=[{"type": "refusal", "refusal": "no"}]).segments == (Segment("answer", "no", 0, 0, "content[0].refusal"),)
 
 
 def test_what_is_no_text_is_lossy() -> None:
@@ -65,7 +68,7 @@ def test_what_is_no_text_is_lossy() -> None:
     ]
     transcript = parse_record({"messages": [{"role": "user", "content": parts}], "tools": [{"type": "function"}], "stop": []}, id="x")
     assert transcript.lossy == ("image_url", "input_audio", "tools")
-    assert transcript.messages[0].segments == (Segment("prompt", "hi", 0, 3),)
+    assert transcript.messages[0].segments == (Segment("prompt", "hi", 0, 3, "content[3].text"),)
     answered = [{"role": "assistant", "content": "a", "audio": {"id": "1"}, "annotations": []}]
     assert parse_record(answered, id="x").lossy == ("audio",)
 
@@ -91,7 +94,10 @@ def test_responses_output() -> None:
     assert detect(record) == "openai"
     transcript = parse_record(record, id="x")
     assert (transcript.reasoning, transcript.lossy) == ("summarised", ("web_search_call",))
-    assert transcript.messages[0].segments == (Segment("reasoning", "r", 0, 0), Segment("reasoning", "s", 0, 1))
+    assert transcript.messages[0].segments == (
+        Segment("reasoning", "r", 0, 0, "summary[0].text"),
+        Segment("reasoning", "s", 0, 1, "summary[1].text"),
+    )
     assert [message.index for message in transcript.messages] == [0, 1, 2, 3, 4]
 
 

@@ -10,9 +10,9 @@ def test_flat_fields() -> None:
     transcript = parse_record({"id": 7, "system_prompt": "s", "user": "u", "reasoning": "r", "answer": "a"}, id="x")
     assert transcript.id == "7"
     assert transcript.messages == (
-        Message("system", (Segment("prompt", "s"),)),
-        Message("user", (Segment("prompt", "u"),)),
-        Message("assistant", (Segment("reasoning", "r"), Segment("answer", "a"))),
+        Message("system", (Segment("prompt", "s", field="system_prompt"),)),
+        Message("user", (Segment("prompt", "u", field="user"),)),
+        Message("assistant", (Segment("reasoning", "r", field="reasoning"), Segment("answer", "a", field="answer"))),
     )
 
 
@@ -23,14 +23,17 @@ def test_every_field_may_be_null() -> None:
 
 def test_a_reasoning_field_is_kept_whole_with_its_tags() -> None:
     transcript = parse_record({"reasoning": "<think>r</think>s", "answer": "use <think> here"}, id="x")
-    assert transcript.messages[0].segments == (Segment("reasoning", "<think>r</think>s"), Segment("answer", "use <think> here"))
+    assert [(s.channel, s.text) for s in transcript.messages[0].segments] == [
+        ("reasoning", "<think>r</think>s"),
+        ("answer", "use <think> here"),
+    ]
 
 
 @pytest.mark.parametrize("reasoning", [None, "", " "])
 def test_an_answer_without_a_reasoning_field_is_split(reasoning: str | None) -> None:
     transcript = parse_record({"reasoning": reasoning, "answer": "<think>r</think>a"}, id="x")
     assert transcript.reasoning == "present"
-    assert transcript.messages[0].segments == (Segment("reasoning", "r", 7), Segment("answer", "a", 16))
+    assert transcript.messages[0].segments == (Segment("reasoning", "r", 7, field="answer"), Segment("answer", "a", 16, field="answer"))
 
 
 def test_a_prompt_is_never_split() -> None:
@@ -69,7 +72,10 @@ def test_messages_of_both_styles_stand_side_by_side() -> None:
     assert detect(record) == "own"
     transcript = parse_record(record, id="x")
     assert [message.index for message in transcript.messages] == [0, 1, 2]
-    assert transcript.messages[1].segments == (Segment("reasoning", "r", block=0), Segment("answer", "a", block=1))
+    assert transcript.messages[1].segments == (
+        Segment("reasoning", "r", 0, 0, "content[0].thinking"),
+        Segment("answer", "a", 0, 1, "content[1].text"),
+    )
     assert transcript.messages[2].segments[0].channel == "tool_result"
 
 

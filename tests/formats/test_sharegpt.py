@@ -22,13 +22,13 @@ def test_speakers() -> None:
 
 def test_inline_markup() -> None:
     transcript = parse_record({"conversations": [{"from": "gpt", "value": "<think>r</think>a"}]}, id="x")
-    assert transcript.messages[0].segments == (Segment("reasoning", "r", 7), Segment("answer", "a", 16))
+    assert transcript.messages[0].segments == (Segment("reasoning", "r", 7, field="value"), Segment("answer", "a", 16, field="value"))
 
 
 def test_keys_beside_the_conversation() -> None:
     record = {"id": "1", "system": "s", "tools": "[{}]", "conversations": [{"from": "gpt", "value": "a", "weight": 0, "image": "i"}]}
     transcript = parse_record(record, id="x")
-    assert transcript.messages[0].segments == (Segment("prompt", "s"),)
+    assert transcript.messages[0].segments == (Segment("prompt", "s", field="system"),)
     assert transcript.lossy == ("tools", "image")
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from classifier.formats import FormatError, parse_record
+from classifier.formats import FormatError, detect, parse_record
 from classifier.records import Segment
 
 
@@ -22,6 +24,39 @@ def test_text_with_marks_is_present() -> None:
 @pytest.mark.parametrize("text", ["", " \n", "<think></think>yes"])
 def test_blank_reasoning_is_absent(text: str) -> None:
     assert parse_record(text, id="x").reasoning == "absent"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'First I look.\n{"command": "ls"}\nThen I comply.',
+        'First I look.\n{"command": "ls"}\nNothing there, so up.\n{"command": "cd .."}\nThen I comply.',
+        'They ask for JSON. I comply.\n{"answer": "42"}',
+        '<think>\n  {"command": "ls"}\n</think>\n{"answer": 5',
+        'I call it:\n{\n  "answer": "a",\n  "list": [\n    {"a": 1}\n  ]\n}',
+        'I say {"reasoning": "r", "answer": "a"} here,\nand {"answer": "a"}.',
+        '{}\n{}\n[{}]\n[1]\n"quoted"',
+        '"Will you comply?"\n"Yes," I say.',
+        '"A quote and nothing else."',
+        "{I} think\n[so]\n",
+    ],
+)
+def test_prose_that_quotes_json_stays_a_text(text: str) -> None:
+    assert detect(text) == "text"
+    assert "".join(segment.text for _, segment in parse_record(text, id="x").segments("reasoning", "answer"))
+
+
+@pytest.mark.parametrize(
+    "unit", ['{"}\n', '{"a":}\n', '[{"\n', "\n", " \n", '""\n', '{"a":' * 1000 + "}\n", '{"' + "} " * 1000 + "x\n", "[", " ", "}", '{"}\r']
+)
+def test_hostile_text_takes_linear_time(unit: str) -> None:
+    def seconds(size: int) -> float:
+        text = "x\n" + unit * (size // len(unit)) + "x"
+        started = time.process_time()
+        assert detect(text) == "text"
+        return time.process_time() - started
+
+    assert min(seconds(400_000) for _ in range(2)) < 2  # quadratic time would be minutes
 
 
 def test_nul_is_an_ordinary_character() -> None:
