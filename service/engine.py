@@ -10,14 +10,14 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from classifier.calibration import Calibrations
+from classifier.calibration import Calibration, Calibrations
 from classifier.encoders import Floats
 from classifier.labels import LabelSet
 from classifier.pipeline import Classifier, Plan
-from classifier.reading import FAKING, GATE, SCORED_CHANNELS
+from classifier.reading import SCORED_CHANNELS
 from classifier.records import Decision, LabelDecision, LabelGroup, Transcript
 from classifier.wire import model_json, response_json
-from service.intake import KEEPABLE, MODES, Order, parse
+from service.intake import DERIVED, KEEPABLE, MODES, Order, parse
 from service.metrics import Metrics
 from service.problems import Problem
 from service.scheduler import QueueFull, Scheduler, Stopped
@@ -127,9 +127,16 @@ def _keep(decision: Decision, names: frozenset[str]) -> Decision:
 
 
 def _labels(labels: LabelSet, trained: Calibrations) -> dict[str, list[dict[str, object]]]:
-    """Every label that an answer may speak of, by group, and whether its head is trained."""
-    groups: dict[LabelGroup | str, list[str]] = {group: list(labels.names(group)) for group in KEEPABLE}
-    groups |= {"derived": [GATE, FAKING]}
-    listed = {group: [{"name": name, "trained": name in trained.labels} for name in names] for group, names in groups.items()}
+    """Every label that an answer may speak of, by group."""
+    groups: dict[LabelGroup | str, tuple[str, ...]] = {group: labels.names(group) for group in KEEPABLE}
+    groups |= {"derived": DERIVED}
+    listed = {group: [_label(name, trained.labels.get(name)) for name in names] for group, names in groups.items()}
     listed["outcome"] = [{"name": name, "trained": trained.outcome is not None} for name in labels.names("outcome")]
     return listed
+
+
+def _label(name: str, calibration: Calibration | None) -> dict[str, object]:
+    """A label, and what its probability has to be for each decision; None where its head is not trained."""
+    edges = {edge: None if calibration is None else round(getattr(calibration, edge), 6) for edge in ("absent", "threshold", "present")}
+    # Every probability is below 1.
+    return {"name": name, "trained": calibration is not None, **edges, "ever_present": calibration is not None and calibration.present < 1}

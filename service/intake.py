@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from classifier.bundle import Bundle
 from classifier.formats import READERS, FormatError, holds_turns, parse_record
 from classifier.labels import LabelSet
+from classifier.reading import FAKING, GATE
 from classifier.records import LabelGroup, Transcript
 from service.problems import Problem
 from service.settings import Settings
@@ -24,6 +26,10 @@ MODES = ("classifier",)
 KEEPABLE: tuple[LabelGroup, ...] = ("motive", "other_reason", "attribute", "behaviour")
 """Groups of the labels that an answer lists by name, and of which a request may keep some."""
 
+DERIVED = (GATE, FAKING)
+"""Labels that stand beside the groups in every answer: a request may name them, which changes nothing."""
+
+_OPTION = re.compile(rf"--format(?: ({'|'.join(READERS)})\b)?(?: \('format'\))?")
 _TEXTS = ("model", "mode", "format")
 _KEYS = ("input", "labels", *_TEXTS)
 
@@ -160,7 +166,7 @@ def _kept(names: object, labels: LabelSet) -> frozenset[str] | None:
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise _wrong("labels", "expected a list of label names")
-    known = [name for group in KEEPABLE for name in labels.names(group)]
+    known = [*(name for group in KEEPABLE for name in labels.names(group)), *DERIVED]
     if not set(names) <= set(known):
         raise Problem("invalid-request", f"labels: holds an unknown name; known are {', '.join(known)}.", known=known)
     return frozenset(names)
@@ -182,8 +188,13 @@ def _transcripts(entries: Sequence[object], format: str | None) -> tuple[Transcr
         try:
             read.append(parse_record(entry, id=str(index), format=format))
         except FormatError as error:
-            errors.append({"index": index, "where": error.where, "reason": error.reason})  # never its value
+            errors.append({"index": index, "where": error.where, "reason": _for_request(error.reason)})  # never its value
     if errors:
         detail = f"{len(errors)} of {len(entries)} entries cannot be read, so none was scored; `errors` says where and why."
         raise Problem("unreadable-input", detail, errors=errors)
     return tuple(read)
+
+
+def _for_request(reason: str) -> str:
+    """A reader's reason with the request's key in place of the command's option."""
+    return _OPTION.sub(lambda option: f'`"format": "{option[1]}"`' if option[1] else "`format`", reason)

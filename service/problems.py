@@ -27,10 +27,12 @@ class Kind(NamedTuple):
 
 KINDS: Mapping[str, Kind] = {
     "invalid-json": Kind(400, "The body is not valid JSON"),
+    "invalid-http": Kind(400, "This is not valid HTTP"),
     "not-found": Kind(404, "There is nothing at this address"),
     "unknown-model": Kind(404, "This model is not served here"),
     "method-not-allowed": Kind(405, "This address does not take this method"),
     "slow-body": Kind(408, "The body took too long to arrive"),
+    "slow-headers": Kind(408, "The request took too long to begin"),
     "body-too-large": Kind(413, "The body is too large"),
     "too-many-items": Kind(413, "The request holds too many items"),
     "too-long": Kind(413, "The request holds too much text"),
@@ -38,10 +40,13 @@ KINDS: Mapping[str, Kind] = {
     "invalid-request": Kind(422, "The request has the wrong shape"),
     "unreadable-input": Kind(422, "Some of the input cannot be read"),
     "queue-full": Kind(429, "The service has too much to do"),
+    "headers-too-large": Kind(431, "The request's address and headers are too large"),
     "internal": Kind(500, "The service failed"),
     "stopping": Kind(503, "The service is not taking requests"),
     "deadline-passed": Kind(503, "The deadline passed before the answer was ready"),
 }
+ANYWHERE = ("invalid-http", "slow-headers", "headers-too-large", "internal")
+"""Kinds that a request may meet at any address."""
 
 
 class Problem(Exception):

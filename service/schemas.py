@@ -9,7 +9,7 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from classifier.records import Channel, Choice, Link, Presence, Status, UnscoredReason
-from service.problems import KINDS, MEDIA_TYPE
+from service.problems import ANYWHERE, KINDS, MEDIA_TYPE
 
 _REF = "#/components/schemas/{model}"
 _EXAMPLE: JsonDict = {
@@ -33,7 +33,9 @@ class ClassifyRequest(Shape):
     )
     model: str | None = Field(None, description="Must be the served model's name, if given.")
     mode: Literal["classifier"] | None = None
-    labels: list[str] | None = Field(None, description="Names of the labels to keep in the answer's maps; all, if left out.")
+    labels: list[str] | None = Field(
+        None, description="Names of the labels to keep in the answer's maps; all, if left out. The derived labels always come."
+    )
     format: Literal["text", "own", "openai", "anthropic", "sharegpt"] | None = Field(None, description="Detected, if left out.")
 
 
@@ -48,11 +50,15 @@ class Model(Shape):
 
 
 class Evidence(Shape):
-    """A sentence that carries a label. `text == received[start:end]`, in Unicode code points, of the string found at message and block."""
+    """A sentence that carries a label. `text == received[start:end]`, in Unicode code points, of the string that message and field name."""
 
     channel: Channel
-    message: int | None
-    block: int | None
+    message: int | None = Field(description="Counts the messages from 0; null where the string stands beside them.")
+    block: int | None = Field(description="Index of the content block, for grouping; null where there is none.")
+    field: str = Field(
+        description="Path of the string inside that message, or inside the record where `message` is null; empty where the record is itself"
+        " the string. An ending `:json` means that a value was received and no string: the offsets count in its compact JSON."
+    )
     start: int
     end: int
     text: str
@@ -112,10 +118,32 @@ class ClassifyResponse(Shape):
 
 
 class LabelInfo(Shape):
-    """A label, and whether its head is trained."""
+    """A label, whether its head is trained, and the probabilities at which its decision changes: null where it is not."""
 
     name: str
     trained: bool
+    absent: float | None = Field(description="Below it, the decision is `absent`.")
+    threshold: float | None = Field(description="For who wants yes or no: as in every answer.")
+    present: float | None = Field(description="From it on, the decision is `present`; 1 is never reached.")
+    ever_present: bool = Field(description="Whether the decision can be `present` at all.")
+
+
+class OutcomeInfo(Shape):
+    """An outcome, and whether it is predicted: among the others, by probabilities that add up to 1, so it has no edges."""
+
+    name: str
+    trained: bool
+
+
+class LabelGroups(Shape):
+    """Every label that an answer may speak of."""
+
+    motive: list[LabelInfo]
+    other_reason: list[LabelInfo]
+    attribute: list[LabelInfo]
+    behaviour: list[LabelInfo]
+    derived: list[LabelInfo]
+    outcome: list[OutcomeInfo]
 
 
 class Info(Shape):
@@ -125,7 +153,7 @@ class Info(Shape):
     model: Model
     modes: list[str]
     judges: Literal["off"]
-    labels: dict[str, list[LabelInfo]]
+    labels: LabelGroups
     limits: dict[str, float]
 
 
@@ -170,7 +198,7 @@ def body(shape: type[BaseModel], media_type: str = "application/json") -> dict[s
 def answers(shape: type[BaseModel], description: str, *problems: str) -> dict[int | str, dict[str, Any]]:
     """The responses of one operation: its answer and the kinds of problem that it may have."""
     responses: dict[int | str, dict[str, Any]] = {200: {"description": description, "content": body(shape)}}
-    for kind in (*problems, "internal"):
+    for kind in (*problems, *ANYWHERE):
         status, title = KINDS[kind]
         described = responses.setdefault(status, {"description": "", "content": body(Problem, MEDIA_TYPE)})
         described["description"] = "; ".join(filter(None, (described["description"], f"{kind}: {title}")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
 
+PREFIX = "MOTIVES_"
+_ELSEWHERE = ("models",)  # what cli.py reads by itself
+
 Count = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -17,7 +22,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Settings(BaseSettings):
     """Where to listen, what to serve, and how much one request may ask for. Raises pydantic's ValidationError for a bad value."""
 
-    model_config = SettingsConfigDict(env_prefix="MOTIVES_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     model: Path
     """Folder of the model."""
@@ -40,10 +45,21 @@ class Settings(BaseSettings):
     deadline_seconds: Seconds = 60.0
     """From the body's last byte to the answer; a client may lower it by ``X-Deadline-Seconds``."""
     body_seconds: Seconds = 30.0
-    """How long a client may take to send its body."""
+    """How long a client may take to send its headers, and then its body."""
     grace_seconds: Seconds = 30.0
     """How long running requests may go on once the service has been told to stop."""
 
     def limits(self) -> dict[str, Any]:
         """What a client has to stay within, as published by ``/info``."""
         return {name: value for name, value in self.model_dump().items() if name.startswith("max_") or name.endswith("_seconds")}
+
+
+def misspelt(environment: Iterable[str]) -> list[str]:
+    """A line on each variable that looks like a setting and is none, with the one that it may be meant to be."""
+    known, lines = [*Settings.model_fields, *_ELSEWHERE], []
+    for variable in sorted(environment):
+        name = variable.upper().removeprefix(PREFIX).lower()
+        if variable.upper().startswith(PREFIX) and name not in known:
+            nearest = get_close_matches(name, known, 1)
+            lines.append(f"{variable} is no setting" + "".join(f": did you mean {PREFIX}{like.upper()}?" for like in nearest))
+    return lines

@@ -119,6 +119,15 @@ async def test_only_named_labels_are_kept(served: Served) -> None:
     assert result["primary"] == everything["primary"]
 
 
+async def test_derived_labels_may_be_named(served: Served) -> None:
+    """They always come, so naming them keeps nothing else."""
+    (result,) = (await served.classify(TRACE, labels=["goal_guarding", "alignment_faking"])).json()["results"]
+    assert result["labels"] == result["behaviours"] == result["attributes"] == result["other_reasons"] == {}
+    everything = (await served.classify(TRACE)).json()["results"][0]
+    for name in ("goal_guarding", "alignment_faking"):
+        assert result[name] == everything[name] is not None
+
+
 async def test_model_mode_and_format_may_be_named(served: Served) -> None:
     plain = await served.classify(OPENAI)
     named = await served.classify(OPENAI, model="tiny", mode="classifier", format="openai", labels=None)

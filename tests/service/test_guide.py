@@ -66,6 +66,13 @@ def test_problems() -> None:
     }
 
 
+async def test_what_info_says_of_a_label(served: Served) -> None:
+    (shown,) = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", ASKED, re.DOTALL)]
+    listed = (await served.client.get("/info")).json()["labels"]["other_reason"]
+    (label,) = [label for label in listed if label["name"] == shown["name"]]
+    assert label.keys() == shown.keys()
+
+
 async def test_questions(served: Served) -> None:
     commands = CURLS.findall(ASKED)
     assert len(commands) == 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -136,6 +137,13 @@ async def test_a_number_beyond_all_numbers(served: Served) -> None:
     assert error["where"] == "metadata"
 
 
+@pytest.mark.parametrize("entry", [json.dumps({"reasoning": SECRET}), {"messages": [], "conversations": []}, {SECRET: 1}, 7])
+async def test_the_remedy_is_one_of_a_request(served: Served, entry: object) -> None:
+    (error,) = check(await served.classify([entry]), "unreadable-input")["errors"]
+    assert "--format" not in error["reason"]
+    assert re.search(r"`(format|\"format\": \"\w+\")`(?! \()", error["reason"])
+
+
 async def test_a_named_format_that_does_not_fit(served: Served) -> None:
     check(await served.classify([TRACE, {"reasoning": SECRET}], format="openai"), "unreadable-input")
 
@@ -168,11 +176,11 @@ async def test_a_body_is_counted_as_it_arrives(serve: Serve) -> None:
             sent += 1000
             yield b" " * 1000
 
-    async with serve(max_body_bytes=10_000) as served:
+    async with serve(max_body_bytes=10_000, max_held_bytes=20_000) as served:
         declared = await send(served, json.dumps({"input": "x" * 10_000}).encode())
         assert check(declared, "body-too-large")["limit"] == 10_000
         check(await served.client.post("/v1/classify", content=endless(), headers=JSON), "body-too-large")
-        assert sent == 11_000
+        assert sent == 11_000 + 20_000  # the rest is dropped, so that the client gets to read the answer
         assert (await served.classify(TRACE)).status_code == 200
 
 
@@ -236,6 +244,16 @@ async def test_a_passed_deadline(serve: Serve, gate: Gate, limit: float, asked: 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", SECRET, ""])
 async def test_a_deadline_that_is_none(served: Served, value: str) -> None:
     check(await served.client.post("/v1/classify", json={"input": TRACE}, headers={"X-Deadline-Seconds": value}), "invalid-request")
+
+
+async def test_headers_that_came_in_one_piece(served: Served) -> None:
+    """The connection's own limit counts what has not come in whole."""
+    within = await served.client.get("/healthz", headers={"X-A": "a" * 60_000})
+    over = await served.client.post("/v1/classify", json={"input": TRACE}, headers={"X-A": "a" * 66_000})
+    assert within.status_code == 200
+    assert check(over, "headers-too-large")["limit"] == 65_536
+    assert over.headers["connection"] == "close"
+    check(await served.client.get(f"/{'a' * 40_000}?{'a' * 10_000}", headers={"X-A": "a" * 20_000}), "headers-too-large")
 
 
 async def test_a_service_that_stops(serve: Serve, gate: Gate) -> None:
