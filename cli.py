@@ -221,7 +221,7 @@ def train(
 ) -> None:
     """Train a model from the development scenarios and write it to models/NAME, in place of one of that name. Needs the train extra.
 
-    One model is trained for each fold of scenarios, to score and calibrate on what it never saw, and then the one that ships: about 40
+    One model is trained for each fold of scenarios, to score and calibrate on what it never saw, and then the one that ships: about 50
     minutes on two cores. `motives evaluate` reads what is left beside the model.
     """
     from classifier.training.corpus import load
