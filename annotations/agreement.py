@@ -125,7 +125,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m annotations.agreement", description="Agreement of annotators on the corpus, by label.")
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder of labelled items")
     options = parser.parse_args(arguments)
-    items = [json.loads(line) for path in sorted(options.corpus.glob("*.jsonl")) for line in path.read_text(encoding="utf-8").splitlines()]
+    items = [
+        json.loads(line) for path in sorted(options.corpus.glob("*.jsonl")) for line in path.read_text(encoding="utf-8").split("\n") if line
+    ]
     found = agreements(items, LabelSet.load(LABELS))
     n = next((a.n for a in found.values()), 0)
     sys.stdout.write(f"{n} items of {len(items)} have two votes or more.\n\n{table(found)}\n")

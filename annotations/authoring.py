@@ -213,7 +213,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--unlabelled", action="store_true", help="write only id and text, for annotators who must not see labels")
     options = parser.parse_args(arguments)
     compiler = Compiler(LabelSet.load(LABELS))
-    marks = {row["id"]: row for file in options.marks for row in map(json.loads, file.read_text(encoding="utf-8").splitlines())}
+    marks = {
+        row["id"]: row for file in options.marks for row in map(json.loads, filter(None, file.read_text(encoding="utf-8").split("\n")))
+    }
     items, errors = [], []
     for draft in (draft for path in options.drafts for draft in read_drafts(path)):
         try:

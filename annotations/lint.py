@@ -76,7 +76,7 @@ def near_duplicates(golds: Sequence[GoldLabel], splits: Mapping[str, str]) -> It
         hashed.update_batch([run.encode() for run in _runs(words(gold), 3)])
         for j in sorted(index.query(hashed)):
             similarity = hashes[j].jaccard(hashed)
-            if similarity >= SIMILAR and splits[golds[j].scenario] != splits[gold.scenario]:
+            if similarity >= SIMILAR and splits.get(golds[j].scenario) != splits.get(gold.scenario):
                 yield f"{golds[j].transcript.id} and {gold.transcript.id} are alike ({similarity:.2f}) but in different splits"
         hashes.append(hashed)
         index.insert(i, hashed)

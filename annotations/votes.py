@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ def with_vote(item: Mapping[str, Any], vote: Mapping[str, Any]) -> dict[str, Any
     first, *others = item["votes"]
     if "spans" not in first:
         first = {"annotator": first["annotator"], **{key: item[key] for key in _SAID}}
+    if first["annotator"] == vote["annotator"]:
+        raise DraftError(f"item {item['id']}: {vote['annotator']!r} cast the vote that its labels were made of; name another")
     kept = [earlier for earlier in (first, *others) if earlier["annotator"] != vote["annotator"]]
     return {**item, "votes": [*kept, vote]}
 
@@ -58,13 +61,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     for path, items in voted.items():
         if items != files[path]:
-            path.write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items), encoding="utf-8")
+            part = path.with_suffix(".part")
+            part.write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items), encoding="utf-8")
+            os.replace(part, path)
     sys.stdout.write(f"{len(marks)} votes by {options.annotator!r}\n")
     return 0
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    with path.open(encoding="utf-8", newline="\n") as file:  # texts may hold other signs that end a line for str.splitlines
+        return [json.loads(line) for line in file if line.strip()]
 
 
 if __name__ == "__main__":

@@ -103,7 +103,10 @@ def _decision(reading: Reading, calibration: Calibration, considered: float | No
 
 
 def primary(motives: Mapping[str, LabelDecision | None]) -> str | None:
-    """The likeliest executed motive that is present, or "none"; None where one could still be: it is uncertain, or not trained."""
+    """The likeliest executed motive that is present, or "none"; None where one could still be: it is uncertain, or not trained.
+
+    Where the link is not trained, every motive that is present counts as executed.
+    """
     executed = {name: label for name, label in motives.items() if label and label.decision == "present" and label.link != "considered"}
     if executed:
         return max(executed, key=lambda name: executed[name].probability)

@@ -17,8 +17,8 @@ pytest.importorskip("matplotlib")
 import cli
 from classifier.bundle import MANIFEST
 from classifier.errors import Mendable
-from classifier.evaluation.evaluate import OPENINGS
 from classifier.training.out_of_fold import OUT_OF_FOLD, OutOfFold, corpus_sha256
+from classifier.training.train import OPENINGS
 from tests.classifier.conftest import tiny_bundle
 from tests.classifier.labelled import corpus, gold, line, tiny_examples
 

@@ -128,11 +128,12 @@ def _alarms_in_short(full: Headline) -> str:
 
 
 def _never(headline: Headline) -> str:
-    return ", ".join(words(name) for name, label in headline.labels.items() if label.figures["present_recall"].value == 0)
+    never = [name for name, label in headline.labels.items() if label.positives and math.isnan(label.figures["present_precision"].value)]
+    return ", ".join(map(words, never))
 
 
 def _weak(headline: Headline) -> str:
-    return ", ".join(words(name) for name, label in headline.labels.items() if label.figures["auroc"].low < _WEAK)
+    return ", ".join(words(name) for name, label in headline.labels.items() if not label.figures["auroc"].low >= _WEAK)
 
 
 def _origins(card: Card) -> str:

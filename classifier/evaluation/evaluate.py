@@ -1,8 +1,9 @@
 """How well a classifier does on scenarios that it never saw, beside two baselines in the same run.
 
-On the development scenarios every answer is out of fold twice: neither encoder and heads nor the calibration saw the item's scenario. On
-the test scenarios the model answers as it ships. Intervals are 95 % percentile intervals of a bootstrap that resamples scenarios, because
-items of one scenario resemble each other. All figures share the resamples, so differences between them are paired.
+On the development scenarios every answer is out of fold twice: neither encoder and heads nor the calibration were fitted on the item's
+scenario (though the scores that a calibration is fitted on come from models that may have seen it, and which labels ship is decided on all
+items). On the test scenarios the model answers as it ships. Intervals are 95 % percentile intervals of a bootstrap that resamples
+scenarios, because items of one scenario resemble each other. All figures share the resamples, so differences between them are paired.
 """
 
 from __future__ import annotations
@@ -53,9 +54,7 @@ from classifier.training.corpus import load as load_items
 from classifier.training.examples import Columns, Example, embed, encode, prepare, scenario_folds, truth
 from classifier.training.fitting import FULL_TRACE, Learnt, fit_calibration, pooled_score
 from classifier.training.out_of_fold import OUT_OF_FOLD, OutOfFold, corpus_sha256
-
-OPENINGS = "test_openings.jsonl"
-"""When, and for which exact model, the test scenarios were opened: one line each time, beside the model."""
+from classifier.training.train import OPENINGS
 
 RESAMPLES = 1000
 GROUPS = 8
@@ -150,8 +149,8 @@ def test_model(folder: Path, corpus: Path) -> Evaluation:
 
     bundle, found = load_bundle(folder), OutOfFold.load(folder / OUT_OF_FOLD)
     learnt, held = found.items([*load_items(corpus), *load_items(corpus, "calibration")]), load_items(corpus, "test")
-    if not held:
-        raise CorpusError(f"{corpus}: its splits.toml keeps no scenario for the test")
+    if not held or {gold.scenario for gold in held} & {gold.scenario for gold in learnt}:
+        raise CorpusError(f"{corpus}: its splits.toml keeps no scenario for the test, or one that the model learnt from")
     columns, base = Columns(bundle.labels), TorchEncoder.load(bundle.manifest["config"]["base"])
     scores = Learnt(bundle.encoder, bundle.lexicon, bundle.heads).scores(prepare(held, bundle.encoder, columns))
     with (folder / OPENINGS).open("a", encoding="utf-8") as log:

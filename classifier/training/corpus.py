@@ -1,4 +1,4 @@
-"""The labelled corpus by split: what may be learnt from, what calibrates, and what stays closed until a model is finished."""
+"""The labelled corpus by split: what is learnt from, what is set aside, and what stays closed until a model is finished."""
 
 from __future__ import annotations
 

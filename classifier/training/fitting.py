@@ -165,8 +165,9 @@ def fit_calibration(
     fitted: dict[str, Calibration] = {}
     for name in (n for n in columns.names if n not in (*columns.labels.names("outcome"), CONSIDERED)):
         pooled = [pooled_score(score, name, columns.labels) for score in sample.scores]
-        found = _fit([score for score, _ in pooled], [units for _, units in pooled], sample.truths(name), sample.items, shipped, name)
-        fitted |= {GATE_HEAD if name == GATE else name: found} if found else {}
+        key = GATE_HEAD if name == GATE else name
+        found = _fit([score for score, _ in pooled], [units for _, units in pooled], sample.truths(name), sample.items, shipped, key)
+        fitted |= {key: found} if found else {}
     fitted |= _fit_link(sample, shipped)
     outcome = _fit_outcome(sample)
     for name, derive in DERIVED.items():

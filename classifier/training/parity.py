@@ -40,9 +40,12 @@ def parity(bundle: Bundle, folder: Path, encoder: str, reference: Encoder, trans
     shipped = _labels(replace(bundle, encoder=ENCODERS[encoder](folder)), transcripts)
     other = _labels(replace(bundle, encoder=reference), transcripts)
     moved = np.array([abs(a.probability - b.probability) for (_, a), (_, b) in zip(shipped, other, strict=True)])
-    turned = np.mean([a.decision != b.decision for (_, a), (_, b) in zip(shipped, other, strict=True)])
+    differ = [a.decision != b.decision for (_, a), (_, b) in zip(shipped, other, strict=True)]
+    if not len(moved):  # no label ships, or no golden transcript could be scored
+        return Parity(encoder, len(transcripts), 0.0, "", 0.0, 0.0, 0.0)
     name = shipped[int(moved.argmax())][0]
-    return Parity(encoder, len(transcripts), float(moved.max()), name, float(np.quantile(moved, 0.99)), float(moved.mean()), float(turned))
+    p99, mean, turned = float(np.quantile(moved, 0.99)), float(moved.mean()), float(np.mean(differ))
+    return Parity(encoder, len(transcripts), float(moved.max()), name, p99, mean, turned)
 
 
 def _labels(bundle: Bundle, transcripts: Sequence[Transcript]) -> list[tuple[str, LabelDecision]]:

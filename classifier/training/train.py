@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ GOLDEN = 64
 
 SAMPLES = 150
 """Windows on which the ranges of the encoder's activations are measured."""
+
+OPENINGS = "test_openings.jsonl"
+"""When, and for which exact model, the test scenarios were opened: one line each time, beside the model, over all of its trainings."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +84,8 @@ def _checked(golds: Sequence[GoldLabel], labels_file: Path, out: Path, config: C
     try:
         shape_of(find(config.base))  # else the export is the first to notice
         base, columns = TorchEncoder.load(config.base), Columns(LabelSet.load(labels_file))
+        if len({gold.scenario for gold in golds}) < 2 or len({gold.transcript.id for gold in golds}) < len(golds):
+            raise TrainingError("it needs items of two scenarios or more, each item with an id of its own")
         return base, columns, prepare(golds, base, columns)
     except ValueError as error:
         raise TrainingError(str(error)) from error
@@ -97,6 +103,8 @@ def replacing(folder: Path) -> Iterator[Path]:
         new, old = Path(room, folder.name), Path(room, f"{folder.name}.old")
         new.mkdir()  # the room itself is for its owner's eyes only
         yield new
+        if (folder / OPENINGS).is_file():  # whoever trains again after a look at the test scenarios has looked
+            shutil.copyfile(folder / OPENINGS, new / OPENINGS)
         try:
             if folder.exists():
                 folder.rename(old)
@@ -124,7 +132,10 @@ def calibrate(golds: Sequence[GoldLabel], folder: Path, drift: float | None = No
 
 
 def _finish(folder: Path, golds: Sequence[GoldLabel], calibrated: Calibrated, config: Mapping[str, Any], reference: Encoder) -> Parity:
-    """Write the calibrations, and choose the encoder that ships: int8 where it keeps to ``reference``, else the float graph."""
+    """Write the calibrations, and choose the encoder that ships: int8 where it keeps to ``reference``, else the float graph.
+
+    Heads and calibrations were fitted on int8 in either case: ``parity`` says how far what ships lies from ``reference``.
+    """
     save_calibration(folder, calibrated.calibrations, {"untrained": list(calibrated.untrained)})
     bundle, golden = load(folder), [gold.transcript for gold in golds[:: max(1, len(golds) // GOLDEN)]]
     drift = config.get("drift", Config().drift)

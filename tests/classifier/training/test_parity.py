@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from classifier.bundle import ENCODER_FILES, FILES, MANIFEST, Bundle, load
+from classifier.calibration import Calibrations
 from classifier.encoders import Encoder, Floats
 from classifier.encoders.hashing import HashingEncoder
 from classifier.pipeline import Classifier
@@ -124,3 +125,8 @@ def test_where_both_graphs_move_too_much_the_float_graph_ships_with_a_warning_of
         assert finish(copy, monkeypatch, 0.02, onnx=0.5, onnx_float=0.3).encoder == "onnx-float"
     assert "onnx moves goal_guarding by up to 0.500 (allowed: 0.02)" in caplog.text
     assert "onnx-float moves goal_guarding by up to 0.300" in caplog.text
+
+
+def test_a_model_that_answers_nothing_moves_nothing(reading: Bundle, tiny: Path) -> None:
+    mute = replace(reading, calibrations=Calibrations({}, None))
+    assert parity(mute, tiny, "hashing", Off(), GOLDEN).largest == 0

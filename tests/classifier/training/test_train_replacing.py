@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.training.train import replacing
+from classifier.training.train import OPENINGS, replacing
 
 
 @pytest.fixture
@@ -66,3 +66,10 @@ def test_a_swap_that_fails_is_taken_back(folder: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="disk"), replacing(folder):
         pass
     assert contents(folder) == before
+
+
+def test_a_new_model_does_not_forget_that_the_test_was_opened(folder: Path) -> None:
+    (folder / OPENINGS).write_text("once\n")
+    with replacing(folder) as new:
+        (new / "file").write_text("new")
+    assert (folder / OPENINGS).read_text() == "once\n"
