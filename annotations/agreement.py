@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations import CORPUS, LABELS, lines
 from classifier.evaluation.statistics import Estimate, Vector, ratio, resample
 from classifier.labels import GUARDING, LabelSet
 from classifier.records import LabelGroup
 
 RESAMPLES = 1000
-CORPUS = Path(__file__).with_name("corpus")
-LABELS = Path(__file__).with_name("labels.toml")
 
 Counts = NDArray[np.int64]
 
@@ -78,8 +76,8 @@ def says(vote: Mapping[str, Any], label: str, labels: LabelSet) -> bool:
 
 
 def agreements(items: Iterable[Mapping[str, Any]], labels: LabelSet, resamples: int = RESAMPLES) -> dict[str, Agreement]:
-    """Agreement on each label, over the items with two complete votes or more. Scenarios are resampled, as in evaluation."""
-    voted = [(item, [vote for vote in item["votes"] if "spans" in vote]) for item in items]
+    """Agreement on each label, over the items with two votes or more that were cast blind. Scenarios are resampled, as in evaluation."""
+    voted = [(item, [vote for vote in item["votes"] if vote.get("blind", True)]) for item in items]
     voted = [(item, votes) for item, votes in voted if len(votes) > 1]
     if not voted:
         return {}
@@ -125,9 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m annotations.agreement", description="Agreement of annotators on the corpus, by label.")
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder of labelled items")
     options = parser.parse_args(arguments)
-    items = [
-        json.loads(line) for path in sorted(options.corpus.glob("*.jsonl")) for line in path.read_text(encoding="utf-8").split("\n") if line
-    ]
+    items = [item for path in sorted(options.corpus.glob("*.jsonl")) for item in lines(path)]
     found = agreements(items, LabelSet.load(LABELS))
     n = next((a.n for a in found.values()), 0)
     sys.stdout.write(f"{n} items of {len(items)} have two votes or more.\n\n{table(found)}\n")

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from annotations import LABELS, lines
 from classifier.labels import LabelSet
 
-LABELS = Path(__file__).with_name("labels.toml")
 DECISION = "decide"
 _CHANNELS = ("reasoning", "answer")
 _LINKS = {"+": "executed", "~": "considered"}
@@ -213,9 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--unlabelled", action="store_true", help="write only id and text, for annotators who must not see labels")
     options = parser.parse_args(arguments)
     compiler = Compiler(LabelSet.load(LABELS))
-    marks = {
-        row["id"]: row for file in options.marks for row in map(json.loads, filter(None, file.read_text(encoding="utf-8").split("\n")))
-    }
+    marks = {row["id"]: row for file in options.marks for row in lines(file)}
     items, errors = [], []
     for draft in (draft for path in options.drafts for draft in read_drafts(path)):
         try:

@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from annotations import CORPUS, LABELS
 from classifier.labels import LabelSet
 from classifier.records import GoldLabel
 from classifier.training.corpus import load, splits_of
 from classifier.training.examples import truth
-
-CORPUS, LABELS = Path(__file__).with_name("corpus"), Path(__file__).with_name("labels.toml")
 
 SHARED = 8
 """Words in a row that only the two sides of a pair may share: from there on one item was written by looking at another."""

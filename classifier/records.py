@@ -208,3 +208,8 @@ class GoldLabel:
     behaviours: tuple[str, ...] = ()
     contrast: Mapping[str, Any] | None = None
     pair_id: str | None = None
+
+    @property
+    def words(self) -> int:
+        """Words of the reasoning."""
+        return sum(len(segment.text.split()) for _, segment in self.transcript.segments("reasoning"))

@@ -244,7 +244,7 @@ def _measured(
         text_origin=_count(str(gold.transcript.metadata.get("text_origin", "unknown")) for gold in golds),
         untrained=[name for name in (*names, CONSIDERED) if name not in shipped],
         unseen=headline(sample),
-        full_traces=headline(sample.take(np.array([example.words >= FULL_TRACE for example in examples]))),
+        full_traces=headline(sample.take(np.array([example.gold.words >= FULL_TRACE for example in examples]))),
         pairs=pair_figures(sample, raw),
         lengths=length_figures(sample, np.array([int((score.channels == "reasoning").sum()) for score in scores])),
         scenarios=strata(sample, [gold.scenario for gold in golds]),

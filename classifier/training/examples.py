@@ -32,11 +32,6 @@ class Example:
     channels: NDArray[np.str_]
     embeddings: Floats
 
-    @property
-    def words(self) -> int:
-        """Words of the reasoning."""
-        return sum(len(segment.text.split()) for _, segment in self.gold.transcript.segments("reasoning"))
-
 
 @dataclass(frozen=True, slots=True)
 class Columns:

@@ -186,8 +186,8 @@ def lengthened(examples: Sequence[Example], scores: Sequence[UnitScores], column
     would go together. What is joined carries the labels of all its parts.
     """
     chosen = [i for i, example in enumerate(examples) if example.gold.pair_id is None]
-    ordinary = [i for i in chosen if examples[i].words >= FULL_TRACE and is_ordinary(examples[i].gold, columns.labels)]
-    passages = [i for i in chosen if examples[i].words < FULL_TRACE] if len(ordinary) > 1 else []
+    ordinary = [i for i in chosen if examples[i].gold.words >= FULL_TRACE and is_ordinary(examples[i].gold, columns.labels)]
+    passages = [i for i in chosen if examples[i].gold.words < FULL_TRACE] if len(ordinary) > 1 else []
     draw = np.random.default_rng(0)
     joined = [(i, *draw.choice(ordinary, 2, replace=False).tolist()) for i in passages]
     parts = [*((i,) for i in chosen), *joined]

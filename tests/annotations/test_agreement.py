@@ -53,7 +53,7 @@ def items() -> list[dict[str, Any]]:
         {"scenario": "a", "votes": [vote(same), vote(same)]},
         {"scenario": "b", "votes": [vote(), vote(outcome="refusal")]},
         {"scenario": "b", "votes": [vote(same), vote(apart)]},
-        {"scenario": "c", "votes": [vote(), {"annotator": "of whom only labels were kept"}]},
+        {"scenario": "c", "votes": [vote(), {**vote(same), "blind": False}]},
     ]
 
 

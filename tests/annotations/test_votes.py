@@ -34,9 +34,9 @@ def item(corpus: Path) -> dict[str, Any]:
     return found
 
 
-def add(corpus: Path, annotator: str = "another", **changes: Any) -> int:
+def add(corpus: Path, annotator: str = "another", *options: str, **changes: Any) -> int:
     (corpus.parent / "marks.jsonl").write_text(json.dumps({"id": item(corpus)["id"], **MARKS, **changes}) + "\n")
-    return votes.main([str(corpus.parent / "marks.jsonl"), "--annotator", annotator, "--corpus", str(corpus)])
+    return votes.main([str(corpus.parent / "marks.jsonl"), "--annotator", annotator, "--corpus", str(corpus), *options])
 
 
 def test_a_vote_is_kept_whole_and_decides_nothing(corpus: Path) -> None:
@@ -68,13 +68,21 @@ def test_a_second_run_changes_nothing_and_a_change_of_mind_replaces(corpus: Path
     assert [(vote["annotator"], vote["outcome"]) for vote in item(corpus)["votes"][1:]] == [("another", "na"), ("a third", "refusal")]
 
 
-def test_an_older_first_vote_is_completed_from_the_item(corpus: Path) -> None:
-    found = item(corpus)
-    found["votes"] = [{"annotator": "the author", "labels": found["labels"]}]
-    (corpus / "a.jsonl").write_text(json.dumps(found) + "\n")
-    add(corpus)
-    first = item(corpus)["votes"][0]
-    assert (first["annotator"], first["spans"], first["codebook"]) == ("the author", found["spans"], found["codebook"])
+def test_who_saw_the_others_votes_settles_the_labels(corpus: Path) -> None:
+    assert add(corpus, "a third", "--decides") == 0
+    settled = item(corpus)
+    assert [vote["annotator"] for vote in settled["votes"]] == ["the author", "a third"]
+    assert (settled["primary"], settled["outcome"], settled["label_origin"]) == ("guarding_unspecified", "refusal", "a third")
+    add(corpus)  # a vote that decides nothing leaves what is settled
+    assert item(corpus) == {**settled, "votes": item(corpus)["votes"]}
+    assert [gold.primary for gold in read_labelled(corpus)] == ["guarding_unspecified"]
+
+
+def test_the_first_annotator_does_not_vote_again(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = item(corpus)
+    assert add(corpus, "the author") == 1
+    assert "'the author' cast its first vote" in capsys.readouterr().err
+    assert item(corpus) == before
 
 
 @pytest.mark.parametrize(
