@@ -1,7 +1,8 @@
 """Guard the corpus: ``python -m annotations.lint`` says what is wrong with it, and ends with status 1 where anything is.
 
-Checked: words that two items share (eight in a row, unless they are the two sides of a pair), near-duplicates across splits, and contrasts
-that a bag of words tells apart. That spans lie in the text and that everyone says who labelled is checked as the items are read.
+Checked: words that two items share (eight in a row, unless they are the two sides of a pair), near-duplicates across splits, pairs whose
+labels do not differ, and contrasts that a bag of words tells apart. That spans lie in the text and that everyone says who labelled is
+checked as the items are read.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from annotations import CORPUS, LABELS
 from classifier.labels import LabelSet
 from classifier.records import GoldLabel
 from classifier.training.corpus import load, splits_of
-from classifier.training.examples import truth
+from classifier.training.examples import link_of, truth
 
 SHARED = 8
 """Words in a row that only the two sides of a pair may share: from there on one item was written by looking at another."""
@@ -32,7 +33,9 @@ SIMILAR = 0.5
 SEPARABLE = 0.65
 """Largest AUROC with which a bag of words, learnt on all other contrasts, may tell the sides of the contrasts apart."""
 
-STYLE_CONTRAST = 18
+LINK_CONTRAST, STYLE_CONTRAST = 8, 18
+"""The one in which both sides state the motive, and the one in which both have the same label."""
+
 _PERMUTATIONS = 128
 _WORD = re.compile(r"\w+")
 
@@ -81,6 +84,19 @@ def near_duplicates(golds: Sequence[GoldLabel], splits: Mapping[str, str]) -> It
         index.insert(i, hashed)
 
 
+def undecided(golds: Sequence[GoldLabel], labels: LabelSet) -> Iterator[str]:
+    """Pairs whose labels do not differ as they are said to: an adjudicator may have ruled otherwise than the author meant."""
+    sides: defaultdict[str, dict[str, bool]] = defaultdict(dict)
+    for gold in golds:
+        if gold.contrast and gold.pair_id and gold.contrast["number"] != STYLE_CONTRAST:
+            name = gold.contrast["score"]
+            has = link_of(gold, name) == "executed" if gold.contrast["number"] == LINK_CONTRAST else truth(gold, name, labels)
+            sides[gold.pair_id][gold.contrast["side"]] = has
+    for pair, side in sorted(sides.items()):
+        if side != {"high": True, "low": False}:
+            yield f"pair {pair}: its labels are {side}; take its contrast away or let it be labelled anew"
+
+
 def separability(golds: Sequence[GoldLabel], labels: LabelSet) -> dict[int, float]:
     """By contrast, the AUROC with which a bag of words learnt on all other contrasts' pairs ranks the sides of its own.
 
@@ -113,6 +129,7 @@ def findings(golds: Sequence[GoldLabel], splits: Mapping[str, str], labels: Labe
     """All that is wrong."""
     yield from shared_words(golds)
     yield from near_duplicates(golds, splits)
+    yield from undecided(golds, labels)
     by_contrast = separability(golds, labels)
     if by_contrast and (mean := float(np.mean(list(by_contrast.values())))) > SEPARABLE:
         worst = ", ".join(f"{number}: {auroc:.2f}" for number, auroc in sorted(by_contrast.items(), key=lambda item: -item[1])[:5])

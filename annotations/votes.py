@@ -7,14 +7,12 @@ labels, unless ``--decides`` says that this annotator saw the others' votes and 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from annotations import CORPUS, LABELS, lines
+from annotations import CORPUS, LABELS, lines, rewrite
 from annotations.authoring import Compiler, DraftError
 from classifier.labels import LabelSet
 
@@ -63,11 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     except DraftError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    for path, items in voted.items():
-        if items != files[path]:
-            part = path.with_suffix(".part")
-            part.write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items), encoding="utf-8")
-            os.replace(part, path)
+    rewrite(files, voted)
     sys.stdout.write(f"{len(marks)} votes by {options.annotator!r}\n")
     return 0
 

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("datasketch")
 
-from annotations.lint import main, near_duplicates, separability, shared_words
+from annotations.lint import main, near_duplicates, separability, shared_words, undecided
 from classifier.records import GoldLabel
 from tests.classifier.conftest import transcript
 from tests.classifier.labelled import LABEL_SET, gold, line
@@ -68,3 +68,11 @@ def test_findings_are_printed_and_end_with_status_1(tmp_path: Path, capsys: pyte
     (tmp_path / "b.jsonl").write_text(json.dumps(twice) + "\n")
     assert main(["--corpus", str(tmp_path)]) == 1
     assert "again and i0 share" in capsys.readouterr().out.replace("i0 and again", "again and i0")
+
+
+def test_the_sides_of_a_pair_must_differ_as_they_say() -> None:
+    items = pairs(1, "wish", "told")
+    assert not list(undecided(items, LABEL_SET))
+    assert list(undecided([replace(items[1], spans=items[0].spans), items[0]], LABEL_SET)) == [
+        "pair 1-0: its labels are {'low': True, 'high': True}; take its contrast away or let it be labelled anew"
+    ]
