@@ -286,6 +286,29 @@ def evaluate(
     typer.echo("\n".join(map(str, files)))
 
 
+@app.command(
+    epilog="""\b
+Examples:
+  motives study                                 once a model is finished: opens the test scenarios
+  motives study --model models/NAME --out /tmp/studies"""
+)
+def study(
+    model: Model = Path(),
+    corpus: Corpus = ROOT / "annotations" / "corpus",
+    out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default="test/ in the model's folder")] = None,
+) -> None:
+    """Show what a model's figures hang on: amount, style and words. Needs the train extra, and half the time of a training.
+
+    On the test scenarios, the model that ships is set beside ones that learn from a quarter, from half and from the plain style alone, and
+    beside itself on text whose words of training, modification and monitoring are masked. Each opening of them is logged.
+    """
+    from classifier.evaluation.report import write_studies
+    from classifier.evaluation.studies import study as run
+
+    folder = _folder(model)
+    typer.echo("\n".join(map(str, write_studies(run(folder, _existing(corpus)), out or folder / "test"))))
+
+
 def _load(model: Path) -> Classifier:
     from classifier.pipeline import Classifier
 

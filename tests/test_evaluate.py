@@ -85,8 +85,34 @@ def test_the_test_scenarios_are_opened_by_name_alone_and_every_opening_is_logged
     assert (found["split"], found["unseen"]["n"], found["unseen"]["scenarios"]) == ("test", 48, 3)
     assert "The model as it ships" in (model / "test" / "README.md").read_text(encoding="utf-8")
     assert not (model / "evaluation.json").exists()
+    assert "## Targets" in (model / "test" / "README.md").read_text(encoding="utf-8")
     [opening] = [json.loads(text) for text in (model / OPENINGS).read_text(encoding="utf-8").splitlines()]
-    assert (opening["items"], opening["model"]) == (48, found["model"]["sha256"])
+    assert (opening["items"], opening["model"], opening["for"]) == (48, found["model"]["sha256"], "evaluation")
+
+
+def frozen(folder: Path) -> None:
+    """As if the encoder had not been fine-tuned: then nothing is."""
+    manifest = json.loads((folder / "tiny" / MANIFEST).read_text())
+    manifest["config"]["epochs"] = 0
+    (folder / "tiny" / MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.slow
+def test_studies_compare_models_that_learnt_from_less(trained: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained, tmp_path / "copy")
+    frozen(folder)
+    result = CliRunner().invoke(cli.app, ["study", "--model", str(folder / "tiny"), "--corpus", str(folder / "corpus")])
+    assert result.exit_code == 0, result.output
+    written = folder / "tiny" / "test"
+    found = json.loads((written / "studies.json").read_text(encoding="utf-8"))
+    assert {path.name for path in written.iterdir()} == {"studies.json", "STUDIES.md", "learning_curve.svg"}
+    assert [study["n"] for study in found["amount"].values()] == [48, 48, 48]
+    learnt = [study["learnt"] for study in found["amount"].values()]
+    assert learnt[2] == 104
+    assert 20 <= learnt[0] < learnt[1] <= 58
+    assert found["words"]["the model that ships"] == found["amount"]["the model that ships"]
+    [opening] = [json.loads(text) for text in (folder / "tiny" / OPENINGS).read_text(encoding="utf-8").splitlines()]
+    assert (opening["for"], opening["items"]) == ("studies", 48)
 
 
 def cut_otherwise(folder: Path) -> None:

@@ -61,6 +61,7 @@ def model_card(card: Card) -> str:
         _front_matter,
         _what,
         _short,
+        _targets,
         _uses,
         _usage,
         _data,
@@ -75,7 +76,7 @@ def model_card(card: Card) -> str:
         _limits,
         _provenance,
     )
-    return "\n\n".join(section(card) for section in sections) + "\n"
+    return "\n\n".join(text for section in sections if (text := section(card))) + "\n"
 
 
 def _front_matter(card: Card) -> str:
@@ -115,6 +116,28 @@ def _short(card: Card) -> str:
         f"**Not to be relied on** (AUROC on full traces may be below {_WEAK}): {weak}." if (weak := _weak(full)) else "",
     ]
     return "## In short\n\n" + _list(points)
+
+
+def _targets(card: Card) -> str:
+    """What was aimed at before the test scenarios were opened, and what was reached; empty for other scenarios."""
+    if not card.tested:
+        return ""
+    unseen, gate = card.evaluation.unseen, card.evaluation.unseen.labels.get(GATE)
+    alarms = {kind: found[ANY_MOTIVE].present for kind, found in unseen.false_alarms.items() if ANY_MOTIVE in found}
+    at_least = [("mean AUROC of the five motives", 0.93, unseen.macro_auroc), ("pairs right", 0.82, card.evaluation.pairs.accuracy)]
+    kinds = {"ordinary": 0.01, "hard": 0.08}
+    at_most = [(f"some motive called present, {kind} items", kinds[kind], found) for kind, found in alarms.items()]
+    rows = [(name, f"at least {aim}", estimate(found), _reached(found.value >= aim)) for name, aim, found in at_least]
+    if gate:
+        auroc, ece = gate.figures["auroc"], gate.figures["ece"]
+        rows.insert(0, (f"AUROC of `{GATE}`", "at least 0.95", estimate(auroc), _reached(auroc.value >= 0.95)))
+        rows.append((f"ECE of `{GATE}`", "at most 0.04", estimate(ece), _reached(ece.value <= 0.04)))
+    rows += [(name, f"at most {aim}", rate(found), _reached(found.value <= aim)) for name, aim, found in at_most]
+    return f"## Targets\n\nSet before the test scenarios were opened.\n\n{table(('figure', 'aim', 'measured', 'reached'), rows)}"
+
+
+def _reached(is_so: bool) -> str:
+    return "yes" if is_so else "**no**"
 
 
 def _list(points: Sequence[str]) -> str:

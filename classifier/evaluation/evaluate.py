@@ -48,7 +48,7 @@ from classifier.evaluation.pairs import PairFigures, pair_figures
 from classifier.evaluation.statistics import Curve, Estimate, Flags, Vector, curve, ranking, resample
 from classifier.labels import LabelSet
 from classifier.reading import CONSIDERED, FAKING, GATE, Reading, Readings, UnitScores, decide, primary, read
-from classifier.records import LabelGroup
+from classifier.records import GoldLabel, LabelGroup
 from classifier.training.corpus import CorpusError
 from classifier.training.corpus import load as load_items
 from classifier.training.examples import Columns, Example, embed, encode, prepare, scenario_folds, truth
@@ -117,7 +117,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for evaluation.json, floats to five places, NaN as None."""
-        value: dict[str, Any] = _plain(asdict(self))
+        value: dict[str, Any] = plain(asdict(self))
         return value
 
 
@@ -147,16 +147,41 @@ def test_model(folder: Path, corpus: Path) -> Evaluation:
     """
     from classifier.encoders.sentence_transformer import TorchEncoder
 
+    bundle = load_bundle(folder)
+    columns, base = Columns(bundle.labels), TorchEncoder.load(bundle.manifest["config"]["base"])
+    opened = open_test(folder, corpus, "evaluation")
+    scores = Learnt(bundle.encoder, bundle.lexicon, bundle.heads).scores(prepare(opened.held, bundle.encoder, columns))
+    learnt, held = encode(opened.learnt, base, columns), encode(opened.held, base, columns)
+    return evaluate_shipped(learnt, held, scores, columns, bundle.calibrations)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The items that a model ``learnt`` from, and those ``held`` back for its test."""
+
+    learnt: Sequence[GoldLabel]
+    held: Sequence[GoldLabel]
+
+
+def open_test(folder: Path, corpus: Path, purpose: str) -> Opened:
+    """The test items of ``corpus`` for the model in ``folder``. That they were opened, and what for, is noted in OPENINGS beside it.
+
+    Raises BundleError and CorpusError as ``test_model``.
+    """
     bundle, found = load_bundle(folder), OutOfFold.load(folder / OUT_OF_FOLD)
     learnt, held = found.items([*load_items(corpus), *load_items(corpus, "calibration")]), load_items(corpus, "test")
     if not held or {gold.scenario for gold in held} & {gold.scenario for gold in learnt}:
         raise CorpusError(f"{corpus}: its splits.toml keeps no scenario for the test, or one that the model learnt from")
-    columns, base = Columns(bundle.labels), TorchEncoder.load(bundle.manifest["config"]["base"])
-    scores = Learnt(bundle.encoder, bundle.lexicon, bundle.heads).scores(prepare(held, bundle.encoder, columns))
+    said = {
+        "opened": datetime.now(UTC).isoformat(timespec="seconds"),
+        "for": purpose,
+        "model": bundle.sha256,
+        "items": len(held),
+        "items_sha256": corpus_sha256(held),
+    }
     with (folder / OPENINGS).open("a", encoding="utf-8") as log:
-        opened = datetime.now(UTC).isoformat(timespec="seconds")
-        log.write(json.dumps({"opened": opened, "model": bundle.sha256, "items": len(held), "items_sha256": corpus_sha256(held)}) + "\n")
-    return evaluate_shipped(encode(learnt, base, columns), encode(held, base, columns), scores, columns, bundle.calibrations)
+        log.write(json.dumps(said) + "\n")
+    return Opened(learnt, held)
 
 
 def same_units(examples: Sequence[Example], scores: Sequence[UnitScores]) -> bool:
@@ -340,12 +365,12 @@ def _primary(labels: LabelSet, readings: Readings, calibrations: Calibrations) -
     return primary({name: decided.get(name) for name in labels.names("motive")})
 
 
-def _plain(value: Any) -> Any:
-    """Mappings, lists and numbers without NaN, ready for JSON."""
+def plain(value: Any) -> Any:
+    """A record's mappings, lists and numbers without NaN, ready for JSON."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return round(value, 5) if math.isfinite(value) else None
     return value

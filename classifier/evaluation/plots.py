@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from classifier.evaluation.evaluate import Evaluation
 from classifier.evaluation.notation import number, words
 from classifier.evaluation.statistics import BINS
+from classifier.evaluation.studies import Studies
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,6 +55,26 @@ def precision_recall(evaluation: Evaluation) -> Figure:
         if headline.curves:
             axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), frameon=False)
         axes.grid(color="#dddddd", linewidth=0.5)
+    return figure
+
+
+def learning_curve(studies: Studies) -> Figure:
+    """AUROC on the test scenarios against the number of items learnt from, with 95 % intervals."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot(1, 1, 1, xlabel="Items learnt from", ylabel="AUROC on the test scenarios", xscale="log")
+    found = list(studies.amount.values())
+    items = [study.learnt for study in found]
+    curves = ("goal guarding", [study.goal_guarding for study in found]), ("mean of the motives", [study.macro_auroc for study in found])
+    for (name, estimates), colour, line in zip(curves, _COLOURS[1:], _LINES, strict=False):
+        values = [estimate.value for estimate in estimates]
+        reach = [[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]
+        axes.errorbar(items, values, reach, color=colour, linestyle=line, marker="o", capsize=3, linewidth=1.4, label=name)
+    axes.set_xticks(items, [str(count) for count in items], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.legend(loc="lower right", frameon=False)
+    axes.grid(color="#dddddd", linewidth=0.5)
     return figure
 
 

@@ -49,17 +49,17 @@ def train(golds: Sequence[GoldLabel], labels_file: Path, out: Path, config: Conf
     base, columns, examples = _checked(golds, labels_file, out, config)
     folds = scenario_folds(examples, config.folds, config.seed)
 
-    def learn(chosen: Sequence[Example]) -> Learnt:
+    def anew(chosen: Sequence[Example]) -> Learnt:
         with tempfile.TemporaryDirectory() as room:
-            return _learn(base, chosen, columns, config, Path(room))[0]
+            return learn(base, chosen, columns, config, Path(room))[0]
 
     with replacing(out) as folder:
-        scores = out_of_fold(examples, folds, learn)
+        scores = out_of_fold(examples, folds, anew)
         ids = tuple(gold.transcript.id for gold in golds)
         OutOfFold(ids, corpus_sha256(golds), tuple(map(tuple, folds)), tuple(scores)).save(folder / OUT_OF_FOLD)
         calibrated = fit_calibration(examples, scores, columns)
         _log.info("The model that ships: trained on everything")
-        learnt, written = _learn(base, examples, columns, config, folder)
+        learnt, written = learn(base, examples, columns, config, folder)
         texts = [example.cut.units[0].evidence.text for example in examples[:: max(1, len(examples) // 8)]]
         save(
             folder,
@@ -149,7 +149,7 @@ def _finish(folder: Path, golds: Sequence[GoldLabel], calibrated: Calibrated, co
     return compared
 
 
-def _learn(base: TorchEncoder, examples: Sequence[Example], columns: Columns, config: Config, folder: Path) -> tuple[Learnt, TorchEncoder]:
+def learn(base: TorchEncoder, examples: Sequence[Example], columns: Columns, config: Config, folder: Path) -> tuple[Learnt, TorchEncoder]:
     """Fine-tune, export to ``folder``, and fit the heads on what the export computes: the embeddings that are served."""
     from classifier.encoders.onnx import OnnxEncoder
     from classifier.encoders.sentence_transformer import export

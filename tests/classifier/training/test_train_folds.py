@@ -45,7 +45,7 @@ def test_a_fold_s_model_sees_none_of_its_scenarios_and_the_one_that_ships_all(tm
         shipped.append(heads)
 
     monkeypatch.setattr(training, "_checked", lambda *_: (ENCODER, COLUMNS, examples))
-    monkeypatch.setattr(training, "_learn", learn)
+    monkeypatch.setattr(training, "learn", learn)
     monkeypatch.setattr(training, "save", save)
     monkeypatch.setattr(training, "_finish", lambda *_: None)
     training.train(corpus(), LABELS, tmp_path / "model", CONFIG)
