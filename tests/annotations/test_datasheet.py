@@ -38,7 +38,3 @@ def test_figures_are_counted_and_a_change_shows(corpus: Path, capsys: pytest.Cap
     assert (sum(map(int, found[1:4])), found[4]) == (len(peers), str(len({item["scenario"] for item in peers})))
     (corpus / "paired.jsonl").unlink()
     assert datasheet.main(["--corpus", str(corpus), "--check"]) == 1
-
-
-def test_the_corpus_datasheet_is_up_to_date() -> None:
-    assert datasheet.main(["--check"]) == 0
