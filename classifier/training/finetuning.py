@@ -26,6 +26,8 @@ _SCALE = 8.0
 
 _HEAD_RATE = 1e-3
 _WARM_UP = 0.1
+_BAG = 0.5
+"""Weight of the windows' loss beside that of their units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class _Item:
 def fine_tune(base: TorchEncoder, examples: Sequence[Example], config: Config) -> TorchEncoder:
     """A copy of ``base`` trained for ``config.epochs`` on the examples' units. Word embeddings stay as they are.
 
-    The loss is the binary cross-entropy of all columns, targets of -1 left out. Units at a window's start lose their predecessor here,
-    because it lies in another window; serving gives it back.
+    The loss is the binary cross-entropy of all columns, targets of -1 left out, over the units and over the windows as bags of units. Units
+    at a window's start lose their predecessor here, because it lies in another window; serving gives it back.
     """
     torch.manual_seed(config.seed)
     tuned = TorchEncoder(copy.deepcopy(base.model), base.tokenizer)
@@ -99,10 +101,29 @@ def _batches(items: Sequence[_Item], order: np.random.Generator) -> list[list[_I
 def _loss(encoder: TorchEncoder, head: nn.Linear, batch: Sequence[_Item]) -> Tensor:
     states = encoder.batch_states([item.window.ids for item in batch])
     embeddings = torch.cat([_embeddings(item, rows) for item, rows in zip(batch, states, strict=True)])
+    logits = head(embeddings * _SCALE)
     wanted = torch.tensor(np.concatenate([item.targets for item in batch]))
-    losses: Any = nn.functional.binary_cross_entropy_with_logits(head(embeddings * _SCALE), wanted.clamp(min=0).float(), reduction="none")
+    windows = [len(item.targets) for item in batch]
+    bags = [_bag(*parts) for parts in zip(torch.split(logits, windows), torch.split(wanted, windows), strict=True)]
+    loss: Tensor = _entropy(logits, wanted) + _BAG * _entropy(torch.stack([score for score, _ in bags]), torch.stack([t for _, t in bags]))
+    return loss
+
+
+def _entropy(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Binary cross-entropy summed over columns, meaned over rows, targets of -1 left out. Both have shape (rows, columns)."""
+    losses: Any = nn.functional.binary_cross_entropy_with_logits(logits, wanted.clamp(min=0).float(), reduction="none")
     total: Tensor = (losses * (wanted >= 0)).sum(1).mean()
     return total
+
+
+def _bag(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """A window as a whole: the smooth maximum (log-sum-exp) of its units' scores, and whether any unit is positive; shape (columns,) each.
+
+    Its highest units are what pooling takes: this loss falls on them, whichever they are. -1 where no unit of the window is used.
+    """
+    used = wanted >= 0
+    scores = torch.logsumexp(torch.where(used, logits, torch.full_like(logits, -1e4)), 0)
+    return scores, torch.where(used.any(0), (wanted == 1).any(0).int(), torch.tensor(-1))
 
 
 def _embeddings(item: _Item, states: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from classifier.encoders.hashing import HashingEncoder
 from classifier.heads import sentence_sums, unit_embeddings
 from classifier.training.examples import Columns, Example, prepare
-from classifier.training.finetuning import _embeddings, _items, _loss
+from classifier.training.finetuning import _bag, _embeddings, _items, _loss
 from tests.classifier.labelled import LABEL_SET, gold
 
 pytestmark = pytest.mark.train
@@ -86,3 +86,14 @@ def test_among_used_targets_those_left_out_teach_nothing() -> None:
     only = ENCODER.states(made.cut.windows[0].ids)[: made.cut.windows[0].lengths[0]].sum(axis=0)
     assert taught @ only / np.linalg.norm(taught) / np.linalg.norm(only) == pytest.approx(-1)
     assert not others.any()
+
+
+def test_a_window_is_judged_by_its_highest_used_unit() -> None:
+    logits = torch.tensor([[5.0, 1.0, 2.0], [-3.0, 9.0, 2.0], [0.0, 2.0, 2.0]], requires_grad=True)
+    wanted = torch.tensor([[1, 0, -1], [0, -1, -1], [0, 0, -1]])
+    scores, targets = _bag(logits, wanted)
+    assert targets.tolist() == [1, 0, -1]
+    torch.testing.assert_close(scores[:2], torch.logsumexp(torch.tensor([[5.0, 1.0], [-3.0, 2.0], [0.0, -1e4]]), 0))
+    (gradient,) = torch.autograd.grad(scores[:2].sum(), logits)
+    assert gradient[0, 0] > 0.9
+    assert gradient[1, 1] == 0
