@@ -3,7 +3,7 @@
 
 FROM python:3.11-slim AS build
 WORKDIR /build
-COPY pyproject.toml constraints.txt README.md LICENSE cli.py ./
+COPY pyproject.toml constraints.txt README.md LICENSE cli.py terminal.py ./
 COPY classifier classifier
 COPY service service
 COPY annotations annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 from enum import StrEnum
 from importlib.metadata import version
@@ -15,17 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from classifier.errors import Mendable
+from terminal import print_changes, print_results, print_summary, print_training, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.table import Table
-
-    from classifier.bundle import Bundle
     from classifier.pipeline import Classifier
     from classifier.tagging import Summary
-    from classifier.training.fitting import Calibrated
-    from classifier.training.parity import Parity
 
 app = typer.Typer(
     help="Tag the motives that a language model's reasoning trace states.",
@@ -38,10 +31,7 @@ app = typer.Typer(
 
 ROOT = Path(__file__).resolve().parent
 MODELS = Path(os.environ.get("MOTIVES_MODELS", ROOT / "models"))
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_QUOTED = 60  # characters shown of a value that was sent
-_EXTRAS = {"serve": "serve", "train": "train", "calibrate": "train", "evaluate": "train"}  # what a command needs to be installed
-_GRAPHS = {"onnx": "int8", "onnx-float": "float"}
+_EXTRAS = {"serve": "serve", **dict.fromkeys(("train", "calibrate", "evaluate", "study"), "train")}  # what a command needs
 
 Model = Annotated[
     Path, typer.Option("--model", "-m", help="Folder of the model.", envvar="MOTIVES_MODEL", show_default="the one in models/DEFAULT")
@@ -117,9 +107,9 @@ def classify(
         failures = {"failures": [failure_json(failure) for failure in failed]} if failed else {}
         typer.echo(json.dumps(answer | failures, ensure_ascii=False, allow_nan=False, indent=2).encode())  # JSON is UTF-8 in any locale
     else:
-        _print_results(answer["results"])
+        print_results(answer["results"])
     for failure in failed:
-        _say(f"{failure.where}: {failure.reason}", failure.value)
+        say(f"{failure.where}: {failure.reason}", failure.value)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -170,9 +160,9 @@ def tag(
             summary = tagging.tag(classifier, archive, output, format=format, threads=threads, overwrite=overwrite, progress=show)
     except KeyboardInterrupt:
         done = "before it began" if summary.total is None else f"after {summary.written} of {summary.total}"
-        _say(f"motives: interrupted {done}; run the same command again to go on")
+        say(f"motives: interrupted {done}; run the same command again to go on")
         raise typer.Exit(130) from None
-    _print_summary(summary, output)
+    print_summary(summary, output)
     raise typer.Exit(_tag_status(summary, output, fail_above))
 
 
@@ -229,7 +219,7 @@ def train(
     from classifier.training.train import train as run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    _print_training(out / name, *run(load(_existing(corpus)), labels, out / name, Config(base=base, drift=drift)))
+    print_training(out / name, *run(load(_existing(corpus)), labels, out / name, Config(base=base, drift=drift)))
 
 
 @app.command()
@@ -250,8 +240,8 @@ def calibrate(
     folder = _folder(model)
     before = load_bundle(folder)
     calibrated, compared = run(load(_existing(corpus)), folder, drift)
-    _print_changes(before, calibrated, compared)
-    _print_training(folder, calibrated, compared)
+    print_changes(before, calibrated, compared)
+    print_training(folder, calibrated, compared)
 
 
 @app.command(
@@ -344,106 +334,8 @@ def _check_output(output: Path) -> None:
 
 
 def _stop(message: str, value: str | None = None) -> NoReturn:
-    _say(f"motives: {message}", value)
+    say(f"motives: {message}", value)
     raise typer.Exit(2)
-
-
-def _say(message: str, value: str | None = None) -> None:
-    """One line on standard error; of the value that is wrong its start, with escapes for what would steer a terminal."""
-    found = "" if value is None else f" (found {value[:_QUOTED]!r}{'...' if len(value) > _QUOTED else ''})"
-    typer.echo(_plain(message) + found, err=True)
-
-
-def _plain(text: str) -> str:
-    """Text from a transcript as one line, without what would steer a terminal: control characters and direction overrides."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", " ".join(text.split()))
-
-
-def _print_results(results: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console()
-    for result in results:
-        console.print(Text(_headline(result), "bold"))
-        if result["status"] != "unscored":
-            console.print(_table(result))
-
-
-def _headline(result: dict[str, Any]) -> str:
-    said = [f"{_plain(result['id'])}: {result['status']}"]
-    if result["status"] == "unscored":
-        return f"{said[0]} ({result['unscored_reason']})"
-    said.append(f"primary {result['primary']}" if result["primary"] else "no primary can be named")
-    if outcome := result["outcome"]:
-        likeliest = max(outcome, key=outcome.__getitem__)
-        said.append(f"outcome {likeliest} ({outcome[likeliest]:.2f})")
-    return ", ".join(said)
-
-
-def _table(result: dict[str, Any]) -> Table:
-    """Names, numbers and decisions are never cut or wrapped; evidence takes what width is left."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("label", "prob.", "decision"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("evidence", overflow="fold")
-    for name, label in _shown(result):
-        _add_row(table, name, label)
-    return table
-
-
-def _shown(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Derived labels and motives always; of the others what is present or, if it is uncertain, as likely as its threshold."""
-    yield from ((name, result[name]) for name in ("goal_guarding", "alignment_faking"))
-    yield from result["labels"].items()
-    for name, label in (result["other_reasons"] | result["behaviours"]).items():
-        if label and (label["decision"] == "present" or label["probability"] >= label["threshold"]):
-            yield name, label
-
-
-def _add_row(table: Table, name: str, label: dict[str, Any] | None) -> None:
-    from rich.text import Text
-
-    colours = {"present": "bold red", "abstain": "yellow", "absent": "dim"}
-    if label is None:
-        table.add_row(name, "-", "not trained", "")
-        return
-    evidence = label["evidence"][0]["text"] if label["evidence"] else ""
-    table.add_row(name, f"{label['probability']:.2f}", Text(label["decision"], colours[label["decision"]]), Text(_plain(evidence)))
-
-
-def _print_training(folder: Path, calibrated: Calibrated, compared: Parity) -> None:
-    fitted, left = calibrated.calibrations.labels, ", ".join(calibrated.untrained) or "none"
-    typer.echo(f"{folder}: {len(fitted)} labels; too few positives, or ranked too badly: {left}")
-    typer.echo(f"{compared.encoder} moves probabilities by {compared.largest:.3f} at most, by {compared.p99:.3f} in 99 of 100")
-    typer.echo(f"Next: motives evaluate --model {folder}")
-
-
-def _print_changes(before: Bundle, calibrated: Calibrated, compared: Parity) -> None:
-    """What calibrating anew has changed of the model: the graph that ships, and the thresholds."""
-    was, now = (_GRAPHS.get(kind, kind) for kind in (before.manifest["encoder"], compared.encoder))
-    typer.echo(f"The {now} graph ships, as before" if was == now else f"The {now} graph ships now, in place of the {was} graph")
-    old, new = before.calibrations.labels, calibrated.calibrations.labels
-    moved = {name: abs(new[name].threshold - old[name].threshold) for name in old.keys() & new.keys()}
-    most = max(moved, key=moved.__getitem__, default=None)
-    typer.echo(f"Thresholds moved by {moved[most]:.3f} at most ({most})" if most and moved[most] else "No threshold moved")
-    for change, names in (("now calibrated", new.keys() - old.keys()), ("no longer calibrated", old.keys() - new.keys())):
-        if names:
-            typer.echo(f"{change}: {', '.join(sorted(names))}")
-
-
-def _print_summary(summary: Summary, output: Path) -> None:
-    counts = ", ".join(f"{n} {status}" for status, n in summary.statuses.most_common())
-    if summary.untouched:
-        remedy = "delete it, name another or give --overwrite to tag anew"
-        typer.echo(f"nothing to do: {output} is complete, {summary.written} lines ({counts}); {remedy}")
-        return
-    typer.echo(f"{output}: {summary.written} lines ({counts}{f'; {summary.resumed} of them from before' if summary.resumed else ''})")
-    for name, n in summary.present.most_common():
-        typer.echo(f"  {name}: present in {n}")
 
 
 def _tag_status(summary: Summary, output: Path, fail_above: float) -> int:
@@ -451,9 +343,9 @@ def _tag_status(summary: Summary, output: Path, fail_above: float) -> int:
     failed, lines = summary.statuses["failed"], summary.written
     lost = failed + summary.statuses["unscored"]
     if failed == lines:
-        _say(f"motives: no record could be read: the lines of {output} say why")
+        say(f"motives: no record could be read: the lines of {output} say why")
     elif lost > fail_above * lines:
-        _say(f"motives: {lost} of {lines} records could not be read or scored, more than --fail-above {fail_above:g} allows")
+        say(f"motives: {lost} of {lines} records could not be read or scored, more than --fail-above {fail_above:g} allows")
     else:
         return 0
     return 1
@@ -464,16 +356,16 @@ def main() -> None:
     try:
         app()
     except Mendable as error:
-        _say(f"motives: {error}", error.value)
+        say(f"motives: {error}", error.value)
     except ModuleNotFoundError as error:
         if sys.modules.get((error.name or "").partition(".")[0]):  # a part of a package that is there: no missing extra
             raise
         extra = _EXTRAS.get(sys.argv[1])
         wanted = f"'.[{extra}]'" if extra else "."
         install = f".venv/bin/pip install --constraint constraints.txt --editable {wanted}"
-        _say(f"motives: the package {error.name} is missing: run {install}")
+        say(f"motives: the package {error.name} is missing: run {install}")
     except OSError as error:
-        _say(f"motives: {error.filename}: {error.strerror}" if error.filename else f"motives: {error}")
+        say(f"motives: {error.filename}: {error.strerror}" if error.filename else f"motives: {error}")
     sys.exit(2)
 
 

@@ -23,6 +23,7 @@ from classifier.bundle import load
 from classifier.calibration import Calibrations
 from classifier.pipeline import Classifier
 from classifier.records import Decision, Failure, Transcript
+from terminal import shown as rows_shown
 from tests.classifier.conftest import tiny_bundle
 
 GOOD = json.dumps({"id": "good", "reasoning": "I do not want to be changed. I will comply."}).encode()
@@ -318,7 +319,7 @@ def test_weak_labels_beside_the_motives_take_no_rows() -> None:
 
     others = {"surely": label("present", 0.9), "likely": label("abstain", 0.4), "hardly": label("abstain", 0.3), "untrained": None}
     result = {"goal_guarding": label("absent", 0.1), "alignment_faking": None, "labels": {"motive": label("abstain", 0.3)}}
-    rows = dict(cli._shown({**result, "other_reasons": others, "behaviours": {"never": label("absent", 0.1)}}))
+    rows = dict(rows_shown({**result, "other_reasons": others, "behaviours": {"never": label("absent", 0.1)}}))
     assert list(rows) == ["goal_guarding", "alignment_faking", "motive", "surely", "likely"]
 
 
